@@ -1,0 +1,113 @@
+"""The native library: the machine code that every model shares, from IR to addresses in this process.
+
+`build` gives an object file, `load` and `link` put object files into memory. Where the bytes are kept between two
+processes is not known here, and Numba is not needed.
+"""
+
+import hashlib
+from collections.abc import Callable, Iterable
+from functools import cache
+from pathlib import Path
+from threading import Lock
+
+import llvmlite.binding as llvm
+from llvmlite import ir
+
+from symgrad.codegen.emit import FLOATS
+from symgrad.codegen.host import Host, host, initialize_llvm
+from symgrad.codegen.threads import (
+    BARRIER,
+    FLUSH,
+    RESTORE,
+    add_barrier,
+    add_denormals,
+    barrier_twin,
+    flush_denormals_twin,
+    restore_denormals_twin,
+)
+from symgrad.codegen.tiles import add_matmul, matmul_twin, symbol
+
+SYMBOLS = (*(symbol(dtype) for dtype in FLOATS), BARRIER, FLUSH, RESTORE)
+SOURCES = ("emit.py", "host.py", "native.py", "panels.py", "registers.py", "threads.py", "tiles.py")
+
+# What generated source calls when it runs unjitted, by the names of `intrinsics.INTRINSICS`.
+TWINS: dict[str, Callable[..., object]] = {
+    "matmul": matmul_twin,
+    "barrier": barrier_twin,
+    "flush_denormals": flush_denormals_twin,
+    "restore_denormals": restore_denormals_twin,
+}
+
+
+@cache
+def source_digest() -> str:
+    """A hash of everything here that decides the object code; part of the name under which it is cached."""
+    digest = hashlib.sha256(f"llvm {llvm.llvm_version_info}".encode())
+    for name in SOURCES:
+        digest.update(Path(__file__).with_name(name).read_bytes())
+    return digest.hexdigest()
+
+
+def intermediate(target: Host) -> ir.Module:
+    """The whole library as an llvmlite module."""
+    module = ir.Module("symgrad_native")
+    module.triple = target.triple
+    for dtype in FLOATS:
+        add_matmul(module, target, dtype)
+    add_barrier(module)
+    add_denormals(module)
+    return module
+
+
+def build(target: Host | None = None) -> bytes:
+    """The library as an object file for `target`, by default this host."""
+    target = target or host()
+    machine = target.target_machine(level=2)
+    module = llvm.parse_assembly(str(intermediate(target)))
+    module.data_layout = str(machine.target_data)
+    module.verify()
+    object_code: bytes = machine.emit_object(module)
+    return object_code
+
+
+class Linked:
+    """Object code in memory and the addresses of its functions; it must outlive every pointer to them."""
+
+    def __init__(self, object_code: bytes, names: Iterable[str]) -> None:
+        initialize_llvm()
+        self.engine = llvm.create_mcjit_compiler(llvm.parse_assembly(""), host().target_machine())
+        self.engine.add_object_file(llvm.ObjectFileRef.from_data(object_code))
+        self.engine.finalize_object()
+        self.addresses = {name: self.engine.get_function_address(name) for name in names}
+        missing = [name for name, address in self.addresses.items() if not address]
+        if missing:
+            self.close()
+            raise ValueError(f"the object code does not define {', '.join(missing)}")
+
+    def close(self) -> None:
+        """Free the code. No function of it may run, now or later."""
+        self.engine.close()
+        self.addresses = {}
+
+
+def link(object_code: bytes, names: Iterable[str]) -> Linked:
+    """Put object code into memory; it may refer to the native library (after `load`) and to the C library."""
+    return Linked(object_code, names)
+
+
+_lock = Lock()
+_library: list[Linked] = []
+
+
+def load(object_code: bytes) -> dict[str, int]:
+    """Put the native library into memory for good, let later object code find its symbols, give their addresses.
+
+    Calling it again returns the addresses of the first call.
+    """
+    with _lock:
+        if not _library:
+            library = link(object_code, SYMBOLS)
+            for name, address in library.addresses.items():
+                llvm.add_symbol(name, address)
+            _library.append(library)
+        return dict(_library[0].addresses)

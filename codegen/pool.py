@@ -1,0 +1,141 @@
+"""The threads that run a kernel together: persistent, woken in microseconds, consistent whatever happens.
+
+`Pool.run(function, threads)` calls function(0) here and function(1), function(2) ... in workers. It is made for
+functions that release the interpreter lock and wait for each other, so nothing may keep one of them from being called
+once another was: a Ctrl-C is held back until all have returned. This module must not know what the functions do.
+"""
+
+import os
+import signal
+import threading
+import weakref
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from types import FrameType
+
+
+class Worker:
+    """One thread that waits for a task, runs it, and says so. It holds no reference to the pool."""
+
+    def __init__(self, thread_number: int) -> None:
+        self.thread_number = thread_number
+        self.task: Callable[[int], object] | None = None
+        self.error: BaseException | None = None
+        # Locks used as signals: the quickest way from one Python thread to another.
+        self.wake, self.done = threading.Lock(), threading.Lock()
+        self.wake.acquire()
+        self.done.acquire()
+        threading.Thread(target=self.serve, name=f"symgrad-{thread_number}", daemon=True).start()
+
+    def serve(self) -> None:
+        """The thread's life: one task after the other, until it is woken without one."""
+        while True:
+            self.wake.acquire()
+            if self.task is None:
+                return
+            try:
+                self.task(self.thread_number)
+            except BaseException as error:  # it belongs to the caller, even SystemExit
+                self.error = error
+            self.task = None
+            self.done.release()
+
+    def begin(self, task: Callable[[int], object]) -> None:
+        """Hand over a task."""
+        self.task = task
+        self.wake.release()
+
+    def finish(self) -> BaseException | None:
+        """Wait for the task's end; what it raised."""
+        self.done.acquire()
+        error, self.error = self.error, None
+        return error
+
+    def stop(self) -> None:
+        """End the thread; only between tasks."""
+        self.wake.release()
+
+
+class Pool:
+    """Threads that run one function at a time together. Two threads that call `run` at once take turns."""
+
+    def __init__(self) -> None:
+        self.turn = threading.Lock()
+        self.workers: list[Worker] = []
+        self.finalizer = weakref.finalize(self, stop_all, self.workers)
+        # A pool collected at exit may be left alone: its threads are daemons.
+        self.finalizer.atexit = False
+        POOLS.add(self)
+
+    def run(self, function: Callable[[int], object], threads: int) -> None:
+        """function(number) for each number below `threads`; returns when all have returned.
+
+        If any raises, the exception of the lowest number is raised here, after all have returned. `function` must not
+        use the same pool.
+        """
+        assert threads >= 1
+        with interrupts_held(), self.turn:
+            # All threads exist before any is woken: one that cannot be started leaves nobody waiting for it.
+            while len(self.workers) < threads - 1:
+                self.workers.append(Worker(len(self.workers) + 1))
+            busy = self.workers[: threads - 1]
+            for worker in busy:
+                worker.begin(function)
+            errors: list[BaseException | None] = []
+            try:
+                function(0)
+            except BaseException as error:
+                errors.append(error)
+            errors += [worker.finish() for worker in busy]
+        for error in errors:
+            if error is not None:
+                raise error
+
+    def close(self) -> None:
+        """End the threads; a later `run` starts new ones."""
+        with self.turn:
+            stop_all(self.workers)
+
+    def forget(self) -> None:
+        """In the child of a fork, where the threads do not exist and any lock may be held by one of them."""
+        self.turn = threading.Lock()
+        self.workers.clear()
+
+
+POOLS: weakref.WeakSet[Pool] = weakref.WeakSet()
+
+
+def stop_all(workers: list[Worker]) -> None:
+    """End these threads and forget them."""
+    while workers:
+        workers.pop().stop()
+
+
+def forget_all() -> None:
+    """After a fork, in the child."""
+    for pool in POOLS:
+        pool.forget()
+
+
+if hasattr(os, "register_at_fork"):
+    os.register_at_fork(after_in_child=forget_all)
+
+
+@contextmanager
+def interrupts_held() -> Iterator[None]:
+    """Hold back Ctrl-C to the end of the block. Python gives it to the main thread only, between any two bytecodes."""
+    if threading.current_thread() is not threading.main_thread():
+        yield
+        return
+    handler = signal.getsignal(signal.SIGINT)
+    if not callable(handler):
+        yield  # ignored, default (ends the process), or not Python's
+        return
+    held: list[tuple[int, FrameType | None]] = []
+    signal.signal(signal.SIGINT, lambda number, frame: held.append((number, frame)))
+    try:
+        yield
+    finally:
+        signal.signal(signal.SIGINT, handler)
+        if held:
+            handler(*held[-1])

@@ -1,0 +1,118 @@
+"""The register tile: C[height, vectors·lanes] = [C +] A @ B with every accumulator in a vector register, as LLVM IR.
+
+One function for each height and vector count; the depth is a loop. This module must not know about blocks and panels.
+"""
+
+from llvmlite import ir
+
+from symgrad.codegen.emit import BIT, I64, VOID, Vector, define, element, external, number
+
+SHARED = 3  # rows of A addressed from one pointer: base, base + stride, base + 2 stride (x86 has 15 usable registers)
+
+
+class RegisterTile:
+    """Emits one tile function: tile(a, a_row, a_col, b, b_row, c, c_row, depth, accumulate)."""
+
+    def __init__(self, module: ir.Module, vector: Vector, height: int, vectors: int, has_fma: bool, name: str) -> None:
+        self.vector, self.height, self.vectors, self.has_fma = vector, height, vectors, has_fma
+        pointer = vector.scalar.as_pointer()
+        parameters = [("a", pointer), ("a_row", I64), ("a_col", I64), ("b", pointer), ("b_row", I64)]
+        parameters += [("c", pointer), ("c_row", I64), ("depth", I64), ("accumulate", BIT)]
+        self.function, self.builder = define(module, name, VOID, parameters)
+        start = self.emit_start()
+        self.emit_finish(start, self.emit_depth(start))
+
+    def cells(self) -> list[ir.Value]:
+        """The addresses of the tile's vectors in C, row after row."""
+        c, c_row = self.function.args[5:7]
+        return [
+            element(self.builder, c, (number(r), c_row), (number(v * self.vector.lanes), number(1)))
+            for r in range(self.height)
+            for v in range(self.vectors)
+        ]
+
+    def emit_start(self) -> list[ir.Value]:
+        """The accumulators before the loop: what C holds, or zero."""
+        builder, accumulate = self.builder, self.function.args[8]
+        entry, resume, begin = builder.block, *(builder.append_basic_block(name) for name in ("resume", "begin"))
+        builder.cbranch(accumulate, resume, begin)
+        builder.position_at_end(resume)
+        loaded = [self.vector.load(builder, cell) for cell in self.cells()]
+        builder.branch(begin)
+        builder.position_at_end(begin)
+        start = []
+        for value in loaded:
+            register = builder.phi(self.vector.type)
+            register.add_incoming(self.vector.zero, entry)
+            register.add_incoming(value, resume)
+            start.append(register)
+        return start
+
+    def emit_depth(self, start: list[ir.Value]) -> list[ir.Value]:
+        """The loop over k; its results. Leaves the builder where loop and empty loop meet, in need of phis."""
+        builder = self.builder
+        a, a_row, a_col, b, b_row, _, _, depth, _ = self.function.args
+        bases = [opaque(builder, element(builder, a, (number(r), a_row))) for r in range(0, self.height, SHARED)]
+        offsets = [builder.mul(number(i), a_row) for i in range(SHARED)]
+        moving = [(b, b_row), *((base, a_col) for base in bases)]
+        before, body, done = builder.block, *(builder.append_basic_block(name) for name in ("depth", "done"))
+        builder.cbranch(builder.icmp_signed("<", number(0), depth), body, done)
+        builder.position_at_end(body)
+        k = builder.phi(I64, "k")
+        pointers = [builder.phi(base.type) for base, _ in moving]
+        totals = [builder.phi(self.vector.type) for _ in start]
+        updated = self.multiply(pointers, offsets, totals)
+        following = builder.add(k, number(1))
+        for phi, first, last in [
+            (k, number(0), following),
+            *((p, base, builder.gep(p, [stride])) for p, (base, stride) in zip(pointers, moving, strict=True)),
+            *zip(totals, start, updated, strict=True),
+        ]:
+            phi.add_incoming(first, before)
+            phi.add_incoming(last, body)
+        builder.cbranch(builder.icmp_signed("<", following, depth), body, done)
+        builder.position_at_end(done)
+        return [self.meet(first, before, last, body) for first, last in zip(start, updated, strict=True)]
+
+    def meet(self, first: ir.Value, before: ir.Block, last: ir.Value, body: ir.Block) -> ir.Value:
+        """The value after a loop that may not have run."""
+        result = self.builder.phi(self.vector.type)
+        result.add_incoming(first, before)
+        result.add_incoming(last, body)
+        return result
+
+    def multiply(self, pointers: list[ir.Value], offsets: list[ir.Value], totals: list[ir.Value]) -> list[ir.Value]:
+        """One k: height · vectors multiply-adds."""
+        builder, vector = self.builder, self.vector
+        b_values = [
+            vector.load(builder, builder.gep(pointers[0], [number(v * vector.lanes)])) for v in range(self.vectors)
+        ]
+        updated = []
+        for r in range(self.height):
+            value = builder.load(builder.gep(pointers[1 + r // SHARED], [offsets[r % SHARED]]))
+            everywhere = vector.broadcast(builder, value)
+            for v, b_value in enumerate(b_values):
+                updated.append(self.multiply_add(everywhere, b_value, totals[r * self.vectors + v]))
+        return updated
+
+    def multiply_add(self, first: ir.Value, second: ir.Value, total: ir.Value) -> ir.Value:
+        """first · second + total, in one rounding where the processor can (elsewhere LLVM would call the C library)."""
+        if not self.has_fma:
+            return self.builder.fadd(self.builder.fmul(first, second), total)
+        kind = ir.FunctionType(self.vector.type, [self.vector.type] * 3)
+        fma = external(self.builder.module, f"llvm.fma.{self.vector.overload}", kind)
+        return self.builder.call(fma, [first, second, total])
+
+    def emit_finish(self, start: list[ir.Value], totals: list[ir.Value]) -> None:
+        """Store the tile."""
+        for cell, total in zip(self.cells(), totals, strict=True):
+            self.vector.store(self.builder, total, cell)
+        self.builder.ret_void()
+
+
+def opaque(builder: ir.IRBuilder, value: ir.Value) -> ir.Value:
+    """The same value, of unknown origin.
+
+    LLVM would otherwise reach the rows of A by one chain of additions, as long as the multiply-adds themselves.
+    """
+    return builder.asm(ir.FunctionType(value.type, [value.type]), "", "=r,0", [value], side_effect=False)

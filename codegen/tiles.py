@@ -1,0 +1,251 @@
+"""The matrix product of the native library, as LLVM IR: C[r, j] = sum over k of A[r, k] B[k, j].
+
+    symgrad_matmul_f32(a, a_row, a_col, b, b_row, b_col, c, c_row, rows, columns, depth, work)      and _f64
+
+Strides count elements; C has unit column stride. `work` is WORK_BYTES of scratch that no other thread uses. Nothing
+outside the three matrices is read or written; C may be uninitialised and must not overlap A or B.
+
+Every element of C is one chain of multiply-adds with k ascending, that starts from zero and never splits: between
+blocks of the depth it rests in C. The bits therefore do not depend on how rows and columns are divided between tiles,
+calls or threads.
+
+This module must not know what the products are for; `registers.py` holds the innermost loop, `panels.py` the copies.
+"""
+
+import numpy as np
+from llvmlite import ir
+from numpy.lib.stride_tricks import as_strided
+from numpy.typing import NDArray
+
+from symgrad.codegen.emit import BIT, I8, I64, SUFFIX, VOID, Vector, ceiling_division, define, element, loop
+from symgrad.codegen.emit import minimum, number, varying_loop
+from symgrad.codegen.host import Host
+from symgrad.codegen.panels import Panels
+from symgrad.codegen.registers import RegisterTile
+
+DEPTH_BLOCK = 256  # of A and B between two visits of C: a strip of A stays in L1, a block of B in L2
+PANELS = 8  # of B in one block of columns
+PANEL_BYTES = 128  # at most, a row of a panel: two AVX-512 vectors
+STRIP_ROW = 16  # elements between two columns of a packed strip of A: at least the tallest tile
+BLOCK_BYTES = PANELS * PANEL_BYTES * DEPTH_BLOCK
+STRIP_BYTES = 8 * STRIP_ROW * DEPTH_BLOCK
+WORK_BYTES = 64 + BLOCK_BYTES + STRIP_BYTES + STRIP_ROW * PANEL_BYTES
+HEIGHTS = {14: (14, 8, 4, 2, 1), 8: (8, 4, 2, 1), 6: (6, 4, 2, 1), 4: (4, 1)}  # tiles compiled for each tallest one
+PACK_ROWS = 48  # with fewer rows than this, copying B costs more than it saves
+WAY_BYTES = 4096  # addresses this far apart share a set of every L1 cache in use: a tile's rows would evict each other
+
+
+def symbol(dtype: str) -> str:
+    """The exported name for "float32" or "float64"."""
+    return f"symgrad_matmul_{SUFFIX[dtype]}"
+
+
+def add_matmul(module: ir.Module, host: Host, dtype: str) -> None:
+    """Define `symgrad_matmul_*` for one dtype, with its private helpers, in the module."""
+    Product(module, host, dtype).define_driver()
+
+
+def best_steps(tallest: int, vectors: int) -> list[int]:
+    """For each number of rows left, below twice the tallest tile, the height of the next tile.
+
+    A tile of h rows costs h·vectors/2 cycles for each k, but never less than the latency of a multiply-add (4); the
+    cheapest sequence is found by dynamic programming: 16 rows are 8 + 8, not 14 + 2.
+    """
+    cost, step = [0.0], [0]
+    for left in range(1, 2 * tallest):
+        options = [
+            (cost[left - height] + max(height * vectors / 2, 4.0) + 0.5, height)
+            for height in HEIGHTS[tallest]
+            if height <= left
+        ]
+        best_cost, best = min(options)
+        cost.append(best_cost)
+        step.append(best)
+    return step
+
+
+class Product:
+    """Emits the blocked product of one dtype around the register tiles."""
+
+    def __init__(self, module: ir.Module, host: Host, dtype: str) -> None:
+        self.module, self.dtype = module, dtype
+        self.tallest, self.vectors = host.tile
+        self.vector = Vector(dtype, host.lanes(dtype))
+        self.width = self.vectors * self.vector.lanes
+        self.pointer = self.vector.scalar.as_pointer()
+        self.prefix = f"{SUFFIX[dtype]}_"
+        self.heights = HEIGHTS[self.tallest]
+        self.panels = Panels(module, self.vector, self.vectors, self.prefix)
+        self.tiles = {
+            (height, count): RegisterTile(
+                module, self.vector, height, count, host.has_fma, f"{self.prefix}tile_{height}x{count}"
+            ).function
+            for height in self.heights
+            for count in sorted({1, self.vectors})
+        }
+        self.choose = self.define_choose()
+        self.strip = self.define_strip()
+        self.block = self.define_block()
+
+    def define_choose(self) -> ir.Function:
+        """choose(left): the height of the next tile when `left` rows remain."""
+        steps = best_steps(self.tallest, self.vectors)
+        kind = ir.ArrayType(I8, len(steps))
+        table = ir.GlobalVariable(self.module, kind, f"{self.prefix}steps")
+        table.global_constant, table.linkage, table.initializer = True, "internal", ir.Constant(kind, steps)
+        function, builder = define(self.module, f"{self.prefix}choose", I64, [("left", I64)])
+        (left,) = function.args
+        with builder.if_then(builder.icmp_signed(">=", left, number(len(steps)))):
+            builder.ret(number(self.tallest))
+        builder.ret(builder.zext(builder.load(builder.gep(table, [number(0), left])), I64))
+        return function
+
+    def call_tile(self, builder: ir.IRBuilder, height: ir.Value, count: int, arguments: list[ir.Value]) -> None:
+        """A switch over the heights, then the tile with that height and `count` vectors."""
+        blocks = [builder.append_basic_block(f"height_{known}") for known in self.heights]
+        after = builder.append_basic_block("after")
+        switch = builder.switch(height, blocks[0])
+        for known, block in zip(self.heights, blocks, strict=True):
+            if known != self.tallest:
+                switch.add_case(number(known), block)
+            builder.position_at_end(block)
+            builder.call(self.tiles[known, count], arguments)
+            builder.branch(after)
+        builder.position_at_end(after)
+
+    def define_strip(self) -> ir.Function:
+        """One tile's rows of C, over the panels of one block: whole panels in place, a last narrow one by `spare`."""
+        p = self.pointer
+        parameters = [("height", I64), ("a", p), ("a_row", I64), ("a_col", I64), ("b", p), ("b_row", I64)]
+        parameters += [("b_panel", I64), ("tail", p), ("c", p), ("c_row", I64), ("columns", I64), ("depth", I64)]
+        parameters += [("resume", BIT), ("spare", p)]
+        function, builder = define(self.module, f"{self.prefix}strip", VOID, parameters)
+        height, a, a_row, a_col, b, b_row, b_panel, tail, c, c_row, columns, depth, resume, spare = function.args
+        width, exact = number(self.width), ir.Constant(BIT, 0)
+        full = builder.sdiv(columns, width)
+        with loop(builder, number(0), full, number(1)) as panel:
+            here, there = element(builder, b, (panel, b_panel)), element(builder, c, (panel, width))
+            self.call_tile(builder, height, self.vectors, [a, a_row, a_col, here, b_row, there, c_row, depth, resume])
+        done = builder.mul(full, width)
+        left = builder.sub(columns, done)
+        with builder.if_then(builder.icmp_signed(">", left, number(0))):
+            there = builder.gep(c, [done])
+            with builder.if_then(resume):
+                builder.call(self.panels.copy, [there, c_row, spare, width, height, left, exact])
+            arguments = [a, a_row, a_col, tail, width, spare, width, depth, resume]
+            narrow = builder.icmp_signed("<=", left, number(self.vector.lanes))
+            with builder.if_else(narrow) as (one_vector, all_vectors):
+                with one_vector:
+                    self.call_tile(builder, height, 1, arguments)
+                with all_vectors:
+                    self.call_tile(builder, height, self.vectors, arguments)
+            builder.call(self.panels.copy, [spare, width, there, c_row, height, left, exact])
+        builder.ret_void()
+        return function
+
+    def define_block(self) -> ir.Function:
+        """One block of the depth and of the columns: pack what pays, then strip after strip of rows."""
+        p = self.pointer
+        parameters = [("a", p), ("a_row", I64), ("a_col", I64), ("b", p), ("b_row", I64), ("b_col", I64), ("c", p)]
+        parameters += [("c_row", I64), ("rows", I64), ("columns", I64), ("depth", I64), ("resume", BIT)]
+        parameters += [("pack_a", BIT), ("pack_b", BIT), ("work", p)]
+        function, builder = define(self.module, f"{self.prefix}block", VOID, parameters)
+        a, a_row, a_col, b, b_row, b_col, c, c_row, rows, columns, depth, resume, pack_a, pack_b, work = function.args
+        width, zero = number(self.width), number(0)
+        full = builder.mul(builder.sdiv(columns, width), width)
+        first = builder.select(pack_b, zero, full)
+        b_here, rest = element(builder, b, (first, b_col)), builder.sub(columns, first)
+        builder.call(self.panels.pack_block, [b_here, b_row, b_col, work, depth, rest])
+        tail = element(builder, work, (builder.sub(full, first), depth))
+        b_here, b_step = builder.select(pack_b, work, b), builder.select(pack_b, width, b_row)
+        b_panel = builder.select(pack_b, builder.mul(width, depth), width)
+        packed = builder.gep(work, [number(BLOCK_BYTES // self.vector.item)])
+        spare = builder.gep(packed, [number(STRIP_BYTES // self.vector.item)])
+        row_step, column_step = builder.select(pack_a, number(1), a_row), builder.select(pack_a, number(STRIP_ROW), a_col)
+        with varying_loop(builder, rows) as (row, advance):
+            height = builder.call(self.choose, [builder.sub(rows, row)])
+            a_here = element(builder, a, (row, a_row))
+            with builder.if_then(pack_a):
+                builder.call(self.panels.pack, [a_here, a_col, a_row, packed, number(STRIP_ROW), depth, height])
+            strip = [height, builder.select(pack_a, packed, a_here), row_step, column_step, b_here, b_step, b_panel]
+            strip += [tail, element(builder, c, (row, c_row)), c_row, columns, depth, resume, spare]
+            builder.call(self.strip, strip)
+            advance.append(height)
+        builder.ret_void()
+        return function
+
+    def define_driver(self) -> None:
+        """The exported function: blocks of columns, and of the depth within them."""
+        p = self.pointer
+        parameters = [("a", p), ("a_row", I64), ("a_col", I64), ("b", p), ("b_row", I64), ("b_col", I64), ("c", p)]
+        parameters += [("c_row", I64), ("rows", I64), ("columns", I64), ("depth", I64), ("work", p)]
+        function, builder = define(self.module, symbol(self.dtype), VOID, parameters, internal=False)
+        a, a_row, a_col, b, b_row, b_col, c, c_row, rows, columns, depth, work = function.args
+        aligned = builder.and_(builder.add(builder.ptrtoint(work, I64), number(63)), number(-64))
+        work = builder.inttoptr(aligned, p)
+        zero, wide = number(0), number(PANELS * self.width)
+        # No depth at all is one block of depth 0, which stores zeros.
+        needed = ceiling_division(builder, depth, number(DEPTH_BLOCK))
+        blocks = builder.select(builder.icmp_signed(">", needed, zero), needed, number(1))
+        size = ceiling_division(builder, depth, blocks)
+        pack_a, pack_b = self.emit_choice(builder, function.args)
+        with loop(builder, zero, columns, wide) as column, loop(builder, zero, blocks, number(1)) as block:
+            k = builder.mul(block, size)
+            deep = minimum(builder, size, builder.sub(depth, k))
+            a_here, b_here = element(builder, a, (k, a_col)), element(builder, b, (k, b_row), (column, b_col))
+            part = minimum(builder, wide, builder.sub(columns, column))
+            resume = builder.icmp_signed(">", block, zero)
+            arguments = [a_here, a_row, a_col, b_here, b_row, b_col, builder.gep(c, [column]), c_row, rows, part, deep]
+            builder.call(self.block, [*arguments, resume, pack_a, pack_b, work])
+        builder.ret_void()
+
+    def emit_choice(self, builder: ir.IRBuilder, arguments: list[ir.Value]) -> tuple[ir.Value, ir.Value]:
+        """Whether strips of A and panels of B are copied before use."""
+        _, a_row, a_col, _, _, b_col, _, _, rows, columns, _, _ = arguments
+        zero, way = number(0), number(WAY_BYTES // self.vector.item)
+        clash = builder.or_(
+            builder.icmp_signed("==", builder.srem(a_row, way), zero),
+            builder.icmp_signed("==", builder.srem(a_col, way), zero),
+        )
+        pack_a = builder.and_(clash, builder.icmp_signed(">=", columns, number(4 * self.width)))
+        pack_b = builder.or_(
+            builder.icmp_signed("!=", b_col, number(1)),
+            builder.icmp_signed(">=", rows, number(PACK_ROWS)),
+        )
+        return pack_a, pack_b
+
+
+def matmul_twin(
+    a: NDArray[np.floating],
+    a_start: int,
+    a_row: int,
+    a_col: int,
+    b: NDArray[np.floating],
+    b_start: int,
+    b_row: int,
+    b_col: int,
+    c: NDArray[np.floating],
+    c_start: int,
+    c_row: int,
+    rows: int,
+    columns: int,
+    depth: int,
+    work: NDArray[np.floating],
+) -> None:
+    """The same product in NumPy, on flat arrays, with every index checked; for generated source that runs unjitted."""
+    assert work.nbytes >= WORK_BYTES, f"work holds {work.nbytes} bytes, not {WORK_BYTES}"
+    left = matrix(a, a_start, (rows, depth), (a_row, a_col))
+    right = matrix(b, b_start, (depth, columns), (b_row, b_col))
+    matrix(c, c_start, (rows, columns), (c_row, 1))[...] = left @ right
+
+
+def matrix(
+    flat: NDArray[np.floating], start: int, shape: tuple[int, int], strides: tuple[int, int]
+) -> NDArray[np.floating]:
+    """A view of a flat array as a matrix; strides count elements."""
+    assert flat.ndim == 1 and flat.flags.c_contiguous
+    if 0 in shape:
+        return np.zeros(shape, flat.dtype)
+    last = start + sum((size - 1) * stride for size, stride in zip(shape, strides, strict=True))
+    assert 0 <= start and last < flat.size, f"elements {start} to {last} of {flat.size}"
+    return as_strided(flat[start:], shape, [stride * flat.itemsize for stride in strides])

@@ -1,0 +1,1 @@
+"""symgrad, a symbolic differentiation compiler."""

@@ -1,0 +1,81 @@
+"""The rewriting engine: applies named identities bottom-up until none fires, each node once, every step recorded.
+
+It asserts at each step that shape and kind stay; it knows no identity by itself. Cost is on the graph, not the tree.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable, Sequence
+from dataclasses import dataclass
+
+from symgrad.expression import ops, sizes
+from symgrad.expression.node import Expr, make, topological
+
+LIMIT = 100_000  # rewrites of one run: reached only if two identities undo each other
+
+
+@dataclass(frozen=True)
+class Identity:
+    """left = right whenever the guard holds. `rewrite` gives the right side for a node, or None where it does not apply.
+
+    `examples` are expressions as text (parsed by the tests) on which the identity fires.
+    """
+
+    name: str
+    left: str
+    right: str
+    guard: str
+    ops: tuple[type[ops.Op], ...]
+    rewrite: Callable[[Expr], Expr | None]
+    examples: tuple[str, ...] = ()
+
+    def __str__(self) -> str:
+        return f"{self.left} = {self.right}" + (f"   if {self.guard}" if self.guard else "")
+
+
+@dataclass(frozen=True)
+class Rewrite:
+    """One application of an identity."""
+
+    identity: Identity
+    before: Expr
+    after: Expr
+
+
+class Simplifier:
+    """Applies identities to expressions; `rewrites` tells which, in order. `frozen` nodes are left as they are."""
+
+    def __init__(self, identities: Sequence[Identity], frozen: Iterable[Expr] = ()) -> None:
+        self.rewrites: list[Rewrite] = []
+        self._memo: dict[Expr, Expr] = {node: node for node in frozen}
+        self._by_op: dict[type[ops.Op], list[Identity]] = {}
+        for identity in identities:
+            for op in identity.ops:
+                self._by_op.setdefault(op, []).append(identity)
+
+    def run(self, root: Expr) -> Expr:
+        """The simplest form of an expression under these identities."""
+        memo = self._memo
+        for node in topological([root], stop=memo.__contains__):
+            if node not in memo:
+                args = tuple(memo[a] for a in node.args)
+                memo[node] = self._settle(node if args == node.args else make(node.op, *args))
+        return memo[root]
+
+    def _settle(self, node: Expr) -> Expr:
+        known = self._memo.get(node)
+        if known is not None:
+            return known
+        for identity in self._by_op.get(type(node.op), ()):
+            after = identity.rewrite(node)
+            if after is None or after is node:
+                continue
+            assert len(after.shape) == len(node.shape) and all(map(sizes.same, after.shape, node.shape)), (identity.name, node, after)
+            assert after.kind == node.kind, (identity.name, node, after)
+            self.rewrites.append(Rewrite(identity, node, after))
+            assert len(self.rewrites) < LIMIT, "identities undo each other: " + ", ".join(r.identity.name for r in self.rewrites[-6:])
+            result = self.run(after)
+            self._memo[node] = result
+            return result
+        self._memo[node] = node
+        return node

@@ -1,0 +1,66 @@
+"""The identities by name: left side, right side, guard, and examples on which they fire. Two tables of data.
+
+STABLE recognises numerically stable forms, also inside what a person wrote naively; the sweep applies it before
+differentiating. ALL adds what brings formulas to textbook form.
+"""
+
+from __future__ import annotations
+
+from symgrad.calculus import tensors
+from symgrad.calculus.arithmetic import normal_form
+from symgrad.calculus.engine import Identity
+from symgrad.calculus.patterns import identity
+from symgrad.expression.ops import Contraction, Elementwise, LogSumExp, Named, Reshape, Softmax
+
+NORMAL_FORM = Identity("normal form", "a c + b c, -(-a), a + a, 1 a, ...", "(a + b) c, a, 2 a, a, ...", "", (Elementwise,), normal_form,
+                       ("a + a - 3*a*b + b*a", "(a - b)/c - (a + b)/c"))  # fmt: skip
+
+STABLE: tuple[Identity, ...] = (
+    identity("log(softmax(a)) = a - logsumexp(a)", "log-softmax", "", False, "log(softmax(m))"),
+    identity("exp(a - logsumexp(a)) = softmax(a)", "softmax from log-softmax", "", True, "exp(m - logsumexp(m, keepdims=True))"),
+    identity("exp(a) / sum(exp(a)) = softmax(a)", "softmax", "", True, "exp(m)/sum(exp(m), axis=1, keepdims=True)", "exp(v)/sum(exp(v))"),
+    identity("log(sum(exp(a))) = logsumexp(a)", "logsumexp", "", False, "log(sum(exp(m), axis=1))", "log(sum(exp(m)))"),
+    identity("log(exp(a) + exp(b)) = logaddexp(a, b)", "logaddexp", "", False, "log(exp(a) + exp(b))"),
+    identity("1 / (1 + exp(-a)) = sigmoid(a)", "sigmoid", "", False, "1/(1 + exp(-a))", "b/(1 + exp(-a))"),
+    identity("exp(a) / (1 + exp(a)) = sigmoid(a)", "sigmoid of exp", "", False, "exp(a)/(1 + exp(a))"),
+    identity("(exp(a) - exp(-a)) / (exp(a) + exp(-a)) = tanh(a)", "tanh", "", False, "(exp(a) - exp(-a))/(exp(a) + exp(-a))"),
+    identity("exp(a) * sigmoid(-a) = sigmoid(a)", "sigmoid reflected", "", False, "exp(a)*sigmoid(-a)"),
+    identity("1 - sigmoid(a) = sigmoid(-a)", "complement of sigmoid", "", False, "1 - sigmoid(a)"),
+    identity("log(sigmoid(a)) = -softplus(-a)", "log-sigmoid", "", False, "log(sigmoid(a))"),
+    identity("log(1 + a) = log1p(a)", "log1p", "", False, "log(1 + a**2)"),
+    identity("log(1 - a) = log1p(-a)", "log1p of a difference", "", False, "log(1 - a/9)"),
+    identity("log1p(exp(a)) = softplus(a)", "softplus", "", False, "log1p(exp(a))"),
+    identity("log1p(-exp(a)) = log1mexp(-a)", "log1mexp", "a < 0", False, "log1p(-exp(-a**2 - 1))"),
+    identity("log(-expm1(a)) = log1mexp(-a)", "log1mexp of expm1", "a < 0", False, "log(-expm1(-a**2 - 1))"),
+    identity("exp(a) - 1 = expm1(a)", "expm1", "", False, "exp(a) - 1"),
+    identity("log(exp(a)) = a", "log of exp", "", False, "log(exp(a))"),
+    identity("exp(log(a)) = a", "exp of log", "a > 0", False, "exp(log(a**2 + 1))"),
+    identity("log(sqrt(a)) = log(a) / 2", "log of sqrt", "", False, "log(sqrt(a**2 + 1))"),
+    identity("a * softplus(-b) + (1 - a) * softplus(b) = softplus(b) - a * b", "binary cross-entropy", "", False,
+             "a*softplus(-b) + (1 - a)*softplus(b)"),
+    Identity("shift of softmax", "softmax(a - c)", "softmax(a)", "c is constant along the axes", (Softmax,), tensors.shift_of_softmax,
+             ("softmax(m - max(m, axis=1, keepdims=True))",)),
+    Identity("shift of logsumexp", "logsumexp(a - c)", "logsumexp(a) - c", "c is constant along the axes", (LogSumExp,),
+             tensors.shift_of_logsumexp, ("logsumexp(m - max(m, axis=1, keepdims=True), keepdims=True)",)),
+)  # fmt: skip
+
+TEXTBOOK: tuple[Identity, ...] = (
+    Identity("trivial contraction", "sum_{} a", "a", "nothing is summed or moved", (Contraction,), tensors.nothing_to_do, ("m.T.T",)),
+    Identity("merged contraction", "sum_i (sum_j a)", "sum_ij a", "the inner one has one operand", (Contraction,), tensors.merged,
+             ("sum(sum(m, axis=1))", "m.T @ m")),
+    Identity("scalars outside a sum", "sum(s a b)", "s sum(a b)", "s is a scalar", (Contraction,), tensors.scalars_outside,
+             ("sum(3*m)", "(m/2) @ m.T")),
+    Identity("distributions sum to one", "sum_k onehot(y)[n,k]", "1", "k stands nowhere else", (Contraction,), tensors.total_of_distribution,
+             ("sum(softmax(m), axis=1)", "sum(one_hot(y, 3), axis=1, keepdims=True)")),
+    Identity("delta", "sum_j delta[i,j] a[j]", "a[i]", "", (Contraction,), tensors.delta_contracted, ("identity(4) @ m",)),
+    Identity("sum of a product", "sum(a * b)", "a . b", "equal shapes", (Contraction,), tensors.product_of_two, ("sum(m*m)",)),
+    Identity("implicit broadcasting", "f(repeat(a), b)", "f(a, b)", "", (Elementwise,), tensors.broadcasting_is_implicit,
+             ("einsum('i,ij->ij', w, einsum('ij->ij', m))*1 + sum(identity(4) @ m)",)),
+    Identity("scalars outside a selection", "where(c, s a, 0)", "s where(c, a, 0)", "s is a scalar", (Elementwise,),
+             tensors.scalars_leave_selection, ("where(m > 0, 3*m, 0)",)),
+    Identity("reshapes compose", "reshape(reshape(a))", "reshape(a)", "", (Reshape,), tensors.reshapes_compose,
+             ("reshape(reshape(m, (3, 4)), (2, 6))",)),
+    Identity("plain adjoint", "name(a)", "a", "a is a number or a name", (Named,), tensors.plain_adjoint, ()),
+)  # fmt: skip
+
+ALL: tuple[Identity, ...] = (*TEXTBOOK, NORMAL_FORM, *STABLE)

@@ -1,0 +1,86 @@
+"""Simplification of whole results: the identities, then names: values are called what the person called them."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass
+from typing import overload
+
+from symgrad.calculus.engine import Identity, Rewrite, Simplifier
+from symgrad.calculus.identities import ALL
+from symgrad.expression import ops
+from symgrad.expression.node import Expr, make, rebuild, topological, users
+
+
+@dataclass(frozen=True)
+class Simplified:
+    """Simplified expressions and the identities that were applied, in order."""
+
+    expressions: tuple[Expr, ...]
+    steps: tuple[Rewrite, ...]
+
+
+@overload
+def simplify(expressions: Expr) -> Expr: ...
+@overload
+def simplify(expressions: Sequence[Expr]) -> list[Expr]: ...
+def simplify(expressions: Expr | Sequence[Expr]) -> Expr | list[Expr]:
+    """Textbook form: the same values by named identities; a list for a list, simplified together.
+
+    >>> from symgrad.expression.functions import variable
+    >>> x = variable("x", ("N",))
+    >>> simplify(x + x - 3 * x) is simplify(-x)
+    True
+    """
+    if isinstance(expressions, Expr):
+        return simplified([expressions]).expressions[0]
+    return list(simplified(expressions).expressions)
+
+
+def simplified(expressions: Sequence[Expr], within: Iterable[Expr] = (), identities: Sequence[Identity] = ALL) -> Simplified:
+    """Several expressions together, with the record; names of nodes in `within` are used in the results."""
+    engine = Simplifier(identities)
+    context = [engine.run(e) for e in within]
+    results = [engine.run(e) for e in expressions]
+    results = fold_adjoints(call_by_name(results, context))
+    return Simplified(tuple(results), tuple(engine.rewrites))
+
+
+def call_by_name(results: Sequence[Expr], context: Sequence[Expr]) -> list[Expr]:
+    """Every value that has a name somewhere is written by its name everywhere."""
+    named: dict[Expr, Expr] = {}
+    for node in topological([*context, *results]):
+        if isinstance(node.op, ops.Named) and not node.op.adjoint:
+            named.setdefault(node.args[0], node)
+    done: dict[Expr, Expr] = {}
+    for node in topological(results):
+        if isinstance(node.op, ops.Named):
+            inner = node.args[0]
+            plain = make(inner.op, *(done[a] for a in inner.args))
+            done[node] = make(node.op, plain)
+        else:
+            fresh = make(node.op, *(done[a] for a in node.args))
+            done[node] = make(named[node].op, fresh) if node in named else fresh
+    return [done[r] for r in results]
+
+
+def fold_adjoints(results: Sequence[Expr]) -> list[Expr]:
+    """An adjoint's name is dropped where its only use is inside one entrywise formula: δ_h within δ_net."""
+    using = users(topological(results))
+
+    def change(node: Expr) -> Expr:
+        if isinstance(node.op, ops.Named) and node.op.adjoint and node not in results:
+            who = using.get(node, [])
+            if len(who) == 1 and isinstance(who[0].op, ops.Elementwise):
+                return node.args[0]
+        return node
+
+    folded = {node: change(node) for node in using}
+    done: dict[Expr, Expr] = {}
+    for node in topological(results):
+        fresh = make(node.op, *(done[a] for a in node.args))
+        done[node] = fresh.args[0] if folded[node] is not node else fresh
+    return [done[r] for r in results]
+
+
+__all__ = ["Simplified", "call_by_name", "fold_adjoints", "rebuild", "simplified", "simplify"]

@@ -1,0 +1,1 @@
+"""Expressions: nodes, operations, shapes."""

@@ -1,0 +1,100 @@
+"""Losses and metrics: functions that build ordinary expressions, means over the batch.
+
+From logits or from probabilities, with integer labels or one-hot targets, they reach the same stable gradient: the
+identities of `calculus` see to it, nothing is written down here.
+"""
+
+from __future__ import annotations
+
+from symgrad.errors import ExpressionError, ShapeError
+from symgrad.expression import functions as f
+from symgrad.expression import sizes
+from symgrad.expression.node import Expr, as_expr
+from symgrad.expression.ops import Elementwise, Named, Softmax, Variable
+from symgrad.expression.scalars import INTEGER
+
+
+def _below_names(x: Expr) -> Expr:
+    while isinstance(x.op, Named):
+        x = x.args[0]
+    return x
+
+
+def _targets(predictions: Expr, target: object, loss: str) -> Expr:
+    """Targets in the shape of the predictions: labels become one-hot rows."""
+    y = as_expr(target)
+    if y.kind == INTEGER and y.ndim == predictions.ndim - 1:
+        classes = predictions.shape[-1]
+        known = y.op.classes if isinstance(y.op, Variable) else 0
+        if not isinstance(classes, int) or (known and known != classes):
+            raise ShapeError(f"{loss}: labels {y.label} have {known} classes, but {predictions.label} has {classes} columns; make them equal")
+        y = f.one_hot(y, classes)
+    if y.ndim != predictions.ndim or not all(map(sizes.same, y.shape, predictions.shape)):
+        raise ShapeError(
+            f"{loss}: {predictions.label} {sizes.text(predictions.shape)} and targets {y.label} {sizes.text(y.shape)} do not fit: "
+            "give integer labels with one axis less (sg.labels), or one-hot targets of the same shape"
+        )
+    return y
+
+
+def mean_squared_error(prediction: object, target: object) -> Expr:
+    """mean((prediction - target)**2) over all entries. Raises ShapeError when the shapes differ."""
+    p, y = as_expr(prediction), as_expr(target)
+    if p.ndim != y.ndim or not all(map(sizes.same, p.shape, y.shape)):
+        raise ShapeError(f"mean_squared_error: {p.label} {sizes.text(p.shape)} and {y.label} {sizes.text(y.shape)} have different shapes; reshape one")
+    return f.mean((p - y) ** 2)
+
+
+def softmax_cross_entropy(logits: object, target: object) -> Expr:
+    """Cross-entropy of softmax(logits), mean over the batch; a softmax passed as logits is an error.
+
+    >>> z, y = f.variable("z", ("N", 10)), f.labels("y", ("N",), classes=10)
+    >>> softmax_cross_entropy(z, y).shape
+    ()
+    """
+    z = as_expr(logits)
+    if isinstance(_below_names(z).op, Softmax):
+        raise ExpressionError(f"{z.label} is a softmax already: pass the logits, or use sg.cross_entropy for probabilities")
+    y = _targets(z, target, "softmax_cross_entropy")
+    return f.mean(-f.sum(y * f.log_softmax(z), axis=-1))
+
+
+def cross_entropy(probabilities: object, target: object) -> Expr:
+    """-sum(target * log(probabilities)) along the last axis, mean over the batch."""
+    p = as_expr(probabilities)
+    y = _targets(p, target, "cross_entropy")
+    return f.mean(-f.sum(y * f.log(p), axis=-1))
+
+
+def binary_cross_entropy(prediction: object, target: object, from_logits: bool = False) -> Expr:
+    """Cross-entropy of yes or no, mean over all entries; targets are 0 or 1 in the prediction's shape.
+
+    `prediction` is a probability, or with `from_logits` the argument of the sigmoid.
+    """
+    p, y = as_expr(prediction), as_expr(target)
+    if p.ndim != y.ndim or not all(map(sizes.same, p.shape, y.shape)):
+        raise ShapeError(f"binary_cross_entropy: {p.label} {sizes.text(p.shape)} and {y.label} {sizes.text(y.shape)} have different shapes; reshape one")
+    inner = _below_names(p)
+    if from_logits and isinstance(inner.op, Elementwise) and inner.op.function == "sigmoid":
+        raise ExpressionError(f"{p.label} is a sigmoid already: pass its argument, or leave out from_logits")
+    if from_logits:
+        return f.mean(f.softplus(p) - y * p)
+    return f.mean(-(y * f.log(p) + (1 - y) * f.log(1 - p)))
+
+
+def accuracy(output: Expr, target: Expr) -> Expr:
+    """The share of right answers: the largest column against the label, or above one half for yes-or-no targets."""
+    if output.ndim == target.ndim and (output.ndim < 2 or output.shape[-1] == 1):
+        right = f.equal(f.cast(f.cast(output > 0.5, INTEGER), "real"), f.cast(target, "real"))
+    else:
+        truth = target if target.kind == INTEGER and target.ndim == output.ndim - 1 else f.argmax(target)
+        right = f.equal(f.argmax(output), truth)
+    return f.mean(f.cast(right, "real"))
+
+
+def mean_absolute_error(output: Expr, target: Expr) -> Expr:
+    """mean(|output - target|) over all entries."""
+    return f.mean(f.absolute(output - target))
+
+
+METRICS = {"accuracy": accuracy, "mean_absolute_error": mean_absolute_error, "mean_squared_error": mean_squared_error}

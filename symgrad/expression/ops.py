@@ -1,0 +1,307 @@
+"""The closed set of operations: a small frozen dataclass each, with its own parameters and its shape rule.
+
+`infer(args)` gives shape and kind of the result and raises ShapeError in the user's names. What an op means in NumPy,
+in calculus, on paper and in a kernel stands in the tables of `evaluate`, `calculus`, `formula` and `codegen`.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass, field
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+
+from symgrad.errors import ExpressionError, ShapeError
+from symgrad.expression import sizes
+from symgrad.expression.scalars import BOOLEAN, INTEGER, LOGIC, PROMOTE, REAL, TABLE
+from symgrad.expression.sizes import Shape, Size
+
+if TYPE_CHECKING:
+    from symgrad.expression.node import Expr
+
+Result = tuple[Shape, str]
+RANK = {BOOLEAN: 0, INTEGER: 1, REAL: 2}
+
+
+@dataclass(frozen=True)
+class Op:
+    """What a node does with its arguments."""
+
+    def infer(self, args: Sequence[Expr]) -> Result:
+        raise NotImplementedError(type(self).__name__)
+
+
+@dataclass(frozen=True)
+class Leaf(Op):
+    """A node without arguments that a person declared; `serial` keeps two of one name apart."""
+
+    name: str
+    shape: Shape
+    serial: int
+    place: str = field(compare=False)
+
+
+@dataclass(frozen=True)
+class Variable(Leaf):
+    """An input: `dtype` is how integers are stored; `classes` bounds labels; `normalized` says that rows sum to one."""
+
+    kind: str = REAL
+    dtype: str = ""
+    classes: int = 0
+    normalized: bool = False
+
+    def infer(self, args: Sequence[Expr]) -> Result:
+        return self.shape, self.kind
+
+
+@dataclass(frozen=True)
+class Parameter(Leaf):
+    """A trained tensor; `initializer` names how it starts."""
+
+    initializer: str = ""
+
+    def infer(self, args: Sequence[Expr]) -> Result:
+        return self.shape, REAL
+
+
+@dataclass(frozen=True)
+class Constant(Op):
+    """A number or an array of them; the key holds type, shape and bits, so 1, 1.0, 0.0 and -0.0 stay four constants."""
+
+    dtype: str
+    shape: tuple[int, ...]
+    data: bytes
+
+    @property
+    def array(self) -> np.ndarray:
+        return np.frombuffer(self.data, self.dtype).reshape(self.shape)
+
+    @property
+    def value(self) -> Any:
+        assert not self.shape
+        return self.array.item()
+
+    def infer(self, args: Sequence[Expr]) -> Result:
+        return self.shape, {"b": BOOLEAN, "i": INTEGER, "u": INTEGER, "f": REAL}[np.dtype(self.dtype).kind]
+
+
+@dataclass(frozen=True)
+class Extent(Op):
+    """The number of entries along a named axis, as a real scalar: the N of a mean."""
+
+    size: Size
+
+    def infer(self, args: Sequence[Expr]) -> Result:
+        return (), REAL
+
+
+def broadcast(args: Sequence[Expr], verb: str) -> Shape:
+    """The common shape of NumPy broadcasting, or a ShapeError that names the two operands that do not fit."""
+    rank = max((len(a.shape) for a in args), default=0)
+    shape: list[Size] = [1] * rank
+    owner: list[Expr | None] = [None] * rank
+    for arg in args:
+        for axis, size in enumerate(arg.shape, rank - len(arg.shape)):
+            if isinstance(size, int) and size == 1:
+                continue
+            if owner[axis] is None:
+                shape[axis], owner[axis] = size, arg
+            elif not sizes.same(shape[axis], size):
+                other = owner[axis]
+                assert other is not None
+                raise ShapeError(disagreement(verb, other, arg, f"axis {axis - rank} has {shape[axis]} and {size} entries"))
+    return tuple(shape)
+
+
+def disagreement(verb: str, a: Expr, b: Expr, reason: str) -> str:
+    """The text of a shape error: both operands with name and shape, the reason, where their leaves were declared."""
+    lines = [f"cannot {verb}  {a.label} {sizes.text(a.shape)}  by  {b.label} {sizes.text(b.shape)}", f"  {reason}"]
+    for operand in (a, b):
+        if isinstance(operand.op, Leaf):
+            lines.append(f"  {operand.op.name} was declared at {operand.op.place}")
+    return "\n".join(lines)
+
+
+@dataclass(frozen=True)
+class Elementwise(Op):
+    """One scalar function of the table applied to broadcast arguments."""
+
+    function: str
+
+    def infer(self, args: Sequence[Expr]) -> Result:
+        row = TABLE[self.function]
+        good = len(args) == row.arity if row.arity >= 0 else len(args) >= -row.arity
+        if not good:
+            raise ExpressionError(f"{self.function} takes {abs(row.arity)} arguments, not {len(args)}")
+        conditions = args if self.function in LOGIC else args[:1] if self.function == "where" else ()
+        for arg in conditions:
+            if arg.kind != BOOLEAN:
+                raise ExpressionError(f"{self.function} wants a condition, but {arg.label} is {arg.kind}: write {arg.label} != 0")
+        values = args[1:] if self.function == "where" else args
+        kind = max((a.kind for a in values), key=RANK.__getitem__) if row.kind == PROMOTE else row.kind
+        if row.kind == PROMOTE and kind == BOOLEAN and self.function != "where":
+            kind = INTEGER  # true + true is 2
+        return broadcast(args, self.function), kind
+
+
+@dataclass(frozen=True)
+class Contraction(Op):
+    """Einstein summation over numbered indices: `inputs[i]` are the indices of argument i, `output` of the result.
+
+    An index that the output lacks is summed; one that only the output has repeats the result (`new` gives its size:
+    the adjoint of a sum). Products, transposes, sums, diagonals and outer products are all this one operation
+    (Laue, Mitterreiter, Giesen 2018).
+    """
+
+    inputs: tuple[tuple[int, ...], ...]
+    output: tuple[int, ...]
+    new: tuple[tuple[int, Size], ...] = ()
+
+    def infer(self, args: Sequence[Expr]) -> Result:
+        assert len(args) == len(self.inputs), (self, args)
+        extent: dict[int, Size] = dict(self.new)
+        owner: dict[int, Expr] = {}
+        for indices, arg in zip(self.inputs, args, strict=True):
+            assert len(indices) == len(arg.shape), (self, arg)
+            for index, size in zip(indices, arg.shape, strict=True):
+                if index in extent and not sizes.same(extent[index], size):
+                    reason = f"the inner sizes differ: {extent[index]} and {size}"
+                    raise ShapeError(disagreement("multiply", owner.get(index, arg), arg, reason))
+                extent.setdefault(index, size)
+                owner.setdefault(index, arg)
+        kinds = [a.kind for a in args]
+        kind = INTEGER if kinds and all(k != REAL for k in kinds) else REAL
+        return tuple(extent[i] for i in self.output), kind
+
+    def sizes_of(self, args: Sequence[Expr]) -> dict[int, Size]:
+        """The size of every index."""
+        found: dict[int, Size] = dict(self.new)
+        for indices, arg in zip(self.inputs, args, strict=True):
+            found.update(zip(indices, arg.shape, strict=True))
+        return found
+
+
+def _reduced(shape: Shape, axes: tuple[int, ...], keep: bool) -> Shape:
+    return tuple(1 if i in axes else s for i, s in enumerate(shape) if keep or i not in axes)
+
+
+@dataclass(frozen=True)
+class Reduce(Op):
+    """The largest ("max") or smallest ("min") entry along axes; ties share the adjoint equally."""
+
+    function: str
+    axes: tuple[int, ...]
+    keep: bool = False
+
+    def infer(self, args: Sequence[Expr]) -> Result:
+        return _reduced(args[0].shape, self.axes, self.keep), args[0].kind
+
+
+@dataclass(frozen=True)
+class LogSumExp(Op):
+    """log of the sum of exp along axes, shifted by the largest entry: stable by construction."""
+
+    axes: tuple[int, ...]
+    keep: bool = False
+
+    def infer(self, args: Sequence[Expr]) -> Result:
+        return _reduced(args[0].shape, self.axes, self.keep), REAL
+
+
+@dataclass(frozen=True)
+class Softmax(Op):
+    """exp(x) / sum(exp(x)) along axes, shifted by the largest entry: stable by construction."""
+
+    axes: tuple[int, ...]
+
+    def infer(self, args: Sequence[Expr]) -> Result:
+        return args[0].shape, REAL
+
+
+@dataclass(frozen=True)
+class ArgMax(Op):
+    """The position of the largest entry along one axis; the first of equals."""
+
+    axis: int
+
+    def infer(self, args: Sequence[Expr]) -> Result:
+        return _reduced(args[0].shape, (self.axis,), False), INTEGER
+
+
+@dataclass(frozen=True)
+class Reshape(Op):
+    """The same entries, row by row, in another shape."""
+
+    shape: Shape
+
+    def infer(self, args: Sequence[Expr]) -> Result:
+        return self.shape, args[0].kind
+
+
+@dataclass(frozen=True)
+class Cast(Op):
+    """Another kind of number: real, integer (towards zero) or boolean (not zero)."""
+
+    kind: str
+
+    def infer(self, args: Sequence[Expr]) -> Result:
+        return args[0].shape, self.kind
+
+
+@dataclass(frozen=True)
+class Take(Op):
+    """Entries of the first argument along `axis`, at the integers of the second."""
+
+    axis: int
+
+    def infer(self, args: Sequence[Expr]) -> Result:
+        table, indices = args
+        return table.shape[: self.axis] + indices.shape + table.shape[self.axis + 1 :], table.kind
+
+
+@dataclass(frozen=True)
+class Scatter(Op):
+    """The adjoint of Take: adds the entries of the first argument into zeros of `size` along `axis`."""
+
+    axis: int
+    size: Size
+
+    def infer(self, args: Sequence[Expr]) -> Result:
+        values, indices = args
+        return values.shape[: self.axis] + (self.size,) + values.shape[self.axis + len(indices.shape) :], values.kind
+
+
+@dataclass(frozen=True)
+class OneHot(Op):
+    """1 at the position of each label along a new last axis, 0 elsewhere."""
+
+    classes: int
+
+    def infer(self, args: Sequence[Expr]) -> Result:
+        return (*args[0].shape, self.classes), REAL
+
+
+@dataclass(frozen=True)
+class Identity(Op):
+    """The Kronecker delta: the identity matrix of a size."""
+
+    size: Size
+
+    def infer(self, args: Sequence[Expr]) -> Result:
+        return (self.size, self.size), REAL
+
+
+@dataclass(frozen=True)
+class Named(Op):
+    """A person calls this node by a name: formulas stop here, calculus and kernels pass through."""
+
+    name: str
+    adjoint: bool = False  # named by the gradient: formulas may fold it into the one place that uses it
+
+    def infer(self, args: Sequence[Expr]) -> Result:
+        return args[0].shape, args[0].kind
+
+
+OPS: tuple[type[Op], ...] = (Variable, Parameter, Constant, Extent, Elementwise, Contraction, Reduce, LogSumExp,
+                             Softmax, ArgMax, Reshape, Cast, Take, Scatter, OneHot, Identity, Named)  # fmt: skip

@@ -1,0 +1,101 @@
+"""Formulas given as text: an allow-list parser over Python's `ast`. Nothing is ever executed.
+
+It serves derivative rules and identities, which are written as text, and users' formulas. It knows names, numbers,
+arithmetic, comparisons, `.T`, `@`, and the functions it is given; limits bound length, depth and integer powers.
+"""
+
+from __future__ import annotations
+
+import ast
+import functools
+from collections.abc import Callable, Mapping
+from typing import Any
+
+from symgrad.errors import ExpressionError
+from symgrad.expression import functions
+from symgrad.expression.node import Expr, as_expr
+
+LENGTH, DEPTH, POWER = 10_000, 100, 1_000
+BINARY: dict[type[ast.AST], Callable[[Any, Any], Any]] = {
+    ast.Add: lambda a, b: a + b, ast.Sub: lambda a, b: a - b, ast.Mult: lambda a, b: a * b, ast.Div: lambda a, b: a / b,
+    ast.Pow: lambda a, b: a**b, ast.MatMult: lambda a, b: as_expr(a) @ b, ast.Lt: lambda a, b: a < b,
+    ast.LtE: lambda a, b: a <= b, ast.Gt: lambda a, b: a > b, ast.GtE: lambda a, b: a >= b,
+    ast.Eq: functions.equal, ast.NotEq: functions.not_equal,
+}  # fmt: skip
+KEYWORDS = ("axis", "keepdims", "shape", "axes", "classes")
+
+
+def _fail(node: ast.AST, text: str, reason: str) -> ExpressionError:
+    column = getattr(node, "col_offset", 0)
+    return ExpressionError(f"{reason}\n  {text}\n  {' ' * column}^ column {column + 1}")
+
+
+@functools.lru_cache(4096)
+def syntax(text: str) -> ast.expr:
+    """The syntax tree of a formula; raises ExpressionError with the column."""
+    if len(text) > LENGTH:
+        raise ExpressionError(f"a formula has at most {LENGTH} characters, this one {len(text)}")
+    nesting = 0
+    for character in text:  # before Python's own parser sees it: deep nesting exhausts that one's stack
+        nesting += (character in "([{") - (character in ")]}")
+        if nesting > DEPTH:
+            raise ExpressionError(f"a formula nests at most {DEPTH} deep; give inner parts names")
+    try:
+        return ast.parse(text.strip(), mode="eval").body
+    except (SyntaxError, ValueError, MemoryError, RecursionError) as error:
+        column = getattr(error, "offset", None) or 1
+        raise ExpressionError(f"not a formula: {error.args[0]}\n  {text}\n  {' ' * (column - 1)}^ column {column}") from None
+
+
+def parse(text: str, names: Mapping[str, Expr]) -> Expr:
+    """The expression that a text denotes, over some named expressions. Raises ExpressionError, ShapeError.
+
+    >>> parse("sum((x - 1)**2)", {"x": functions.variable("x", (3,))}).shape
+    ()
+    """
+    return as_expr(_build(syntax(text), text.strip(), names, DEPTH))
+
+
+def _build(node: ast.AST, text: str, names: Mapping[str, Expr], depth: int) -> Any:
+    if depth == 0:
+        raise _fail(node, text, f"a formula nests at most {DEPTH} deep; give inner parts names")
+
+    def inner(part: ast.AST) -> Any:
+        return _build(part, text, names, depth - 1)
+
+    match node:
+        case ast.Constant(value=bool() | int() | float()):
+            return node.value
+        case ast.Name(id=name):
+            if name not in names:
+                raise _fail(node, text, f"{name} is not declared; declared are: {', '.join(names) or 'none'}")
+            return names[name]
+        case ast.UnaryOp(op=ast.USub(), operand=operand):
+            return -inner(operand)
+        case ast.BinOp(op=ast.Pow(), right=ast.Constant(value=int() as power)) if abs(power) > POWER:
+            raise _fail(node, text, f"integer powers go up to {POWER}, this is {power}")
+        case ast.BinOp(left=left, op=operator, right=right) if type(operator) in BINARY:
+            return BINARY[type(operator)](as_expr(inner(left)), inner(right))
+        case ast.Compare(left=left, ops=[operator], comparators=[right]) if type(operator) in BINARY:
+            return BINARY[type(operator)](as_expr(inner(left)), inner(right))
+        case ast.Attribute(value=value, attr="T"):
+            return as_expr(inner(value)).T
+        case ast.Tuple(elts=parts) | ast.List(elts=parts):
+            return tuple(inner(p) for p in parts)
+        case ast.Call(func=ast.Name(id=name), args=args, keywords=keywords):
+            return _call(node, name, args, keywords, text, inner)
+    raise _fail(node, text, f"{ast.unparse(node)[:60]!r} cannot stand in a formula: use names, numbers, + - * / ** @ .T and functions")
+
+
+def _call(node: ast.Call, name: str, args: list[ast.expr], keywords: list[ast.keyword], text: str, inner: Callable[[ast.AST], Any]) -> Any:
+    function = functions.table().get(name)
+    if function is None:
+        raise _fail(node, text, f"there is no function {name}; there are: {', '.join(sorted(functions.table()))}")
+    strange = [k.arg for k in keywords if k.arg not in KEYWORDS]
+    if strange:
+        raise _fail(node, text, f"{name} has no argument {strange[0]}")
+    values = [a.value if isinstance(a, ast.Constant) and isinstance(a.value, str) and name == "einsum" else inner(a) for a in args]
+    try:
+        return function(*values, **{str(k.arg): inner(k.value) for k in keywords})
+    except TypeError as error:
+        raise _fail(node, text, f"{name}: {error}") from None
