@@ -78,6 +78,21 @@ class Vector:
         store = external(builder.module, f"llvm.masked.store.{self.overload}.p0", kind)
         builder.call(store, [value, address, ir.Constant(I32, self.item), mask])
 
+    def transpose(self, builder: ir.IRBuilder, square: Sequence[ir.Value]) -> list[ir.Value]:
+        """The transpose of `lanes` vectors: blocks of 1, 2, 4 ... lanes change places between pairs of vectors."""
+        values, size = list(square), 1
+        while size < self.lanes:
+            low = [i if not i & size else i - size + self.lanes for i in range(self.lanes)]
+            high = [i + size if not i & size else i + self.lanes for i in range(self.lanes)]
+            for first in (i for i in range(self.lanes) if not i & size):
+                pair = values[first], values[first + size]
+                values[first], values[first + size] = (
+                    builder.shuffle_vector(*pair, ir.Constant(ir.VectorType(I32, self.lanes), lanes))
+                    for lanes in (low, high)
+                )
+            size *= 2
+        return values
+
 
 def spread(builder: ir.IRBuilder, value: ir.Value, lanes: int) -> ir.Value:
     """`value` in every lane of a vector."""

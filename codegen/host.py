@@ -19,7 +19,7 @@ ITEM_BYTES = {"float32": 4, "float64": 8}
 # as leave registers for the vectors of B and one broadcast element of A. 14 x 2 is what measured best of the AVX-512
 # shapes; 6 x 2 is the classic one of AVX2. Whatever is not listed gets PLAIN, which is correct on every machine.
 TILES = {(64, 32, True): (14, 2), (32, 16, True): (6, 2), (32, 16, False): (6, 2), (16, 32, True): (8, 2)}
-PLAIN = (4, 1)
+PLAIN = (4, 2)
 
 # What is compiled to find out what a processor has: no table of names to keep, and explicit features count too.
 PROBE = """

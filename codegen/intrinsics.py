@@ -26,7 +26,7 @@ def data_pointer(context: Any, builder: ir.IRBuilder, kind: Any, value: ir.Value
     return context.make_array(kind)(context, builder, value).data
 
 
-@intrinsic  # type: ignore[untyped-decorator]
+@intrinsic
 def matmul(  # type: ignore[no-untyped-def]
     typing_context,
     a, a_start, a_row, a_col, b, b_start, b_row, b_col, c, c_start, c_row, rows, columns, depth, work,
@@ -59,7 +59,7 @@ def matmul(  # type: ignore[no-untyped-def]
     return signature, generate
 
 
-@intrinsic  # type: ignore[untyped-decorator]
+@intrinsic
 def barrier(typing_context, state, threads):  # type: ignore[no-untyped-def]
     """Wait until `threads` threads have called it with the same flat int64 array of BARRIER_WORDS."""
     if not (flat(state) and state.dtype == types.int64):
@@ -73,7 +73,7 @@ def barrier(typing_context, state, threads):  # type: ignore[no-untyped-def]
     return types.void(state, types.int64), generate
 
 
-@intrinsic  # type: ignore[untyped-decorator]
+@intrinsic
 def flush_denormals(typing_context):  # type: ignore[no-untyped-def]
     """Tiny results become zero in this thread; gives the state to restore."""
 
@@ -83,7 +83,7 @@ def flush_denormals(typing_context):  # type: ignore[no-untyped-def]
     return types.int64(), generate
 
 
-@intrinsic  # type: ignore[untyped-decorator]
+@intrinsic
 def restore_denormals(typing_context, old):  # type: ignore[no-untyped-def]
     """Undo `flush_denormals`, given what it returned."""
 

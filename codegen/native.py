@@ -91,7 +91,10 @@ class Linked:
 
 
 def link(object_code: bytes, names: Iterable[str]) -> Linked:
-    """Put object code into memory; it may refer to the native library (after `load`) and to the C library."""
+    """Put object code into memory; it may refer to the native library (after `load`) and to the C library.
+
+    Only bytes known to be whole, and code whose references all exist: LLVM ends the process on anything else.
+    """
     return Linked(object_code, names)
 
 

@@ -17,11 +17,12 @@ class Panels:
         self.width = vectors * vector.lanes
         self.pointer = vector.scalar.as_pointer()
         self.copy = self.define_copy()
+        self.transpose = self.define_transpose()
         self.pack = self.define_pack()
         self.pack_block = self.define_pack_block()
 
     def define_copy(self) -> ir.Function:
-        """copy(from, from_row, to, to_row, rows, columns, pad): rows of unit stride; `pad` fills whole vectors with 0."""
+        """copy(from, from_row, to, to_row, rows, columns, pad): unit column strides; `pad` fills a vector with 0."""
         parameters = [("source", self.pointer), ("source_row", I64), ("target", self.pointer), ("target_row", I64)]
         parameters += [("rows", I64), ("columns", I64), ("pad", BIT)]
         function, builder = define(self.module, f"{self.prefix}copy", VOID, parameters)
@@ -45,24 +46,50 @@ class Panels:
         builder.ret_void()
         return function
 
+    def define_transpose(self) -> ir.Function:
+        """transpose(from, from_col, to, to_row, rows, columns) for from_row = 1 and at least `lanes` rows.
+
+        Squares of lanes x lanes in registers. A last square of rows overlaps the one before; the columns that are
+        missing from a last square are copies of the last column, in padding that nobody reads the products of.
+        """
+        parameters = [("source", self.pointer), ("source_col", I64), ("target", self.pointer), ("target_row", I64)]
+        parameters += [("rows", I64), ("columns", I64)]
+        function, builder = define(self.module, f"{self.prefix}transpose", VOID, parameters)
+        source, source_col, target, target_row, rows, columns = function.args
+        lanes, one = number(self.vector.lanes), number(1)
+        last_column, last_square = builder.sub(columns, one), builder.sub(rows, lanes)
+        with loop(builder, number(0), columns, lanes) as j, loop(builder, number(0), rows, lanes) as row:
+            r = minimum(builder, row, last_square)
+            square = []
+            for lane in range(self.vector.lanes):
+                column = minimum(builder, builder.add(j, number(lane)), last_column)
+                here = element(builder, source, (r, one), (column, source_col))
+                square.append(self.vector.load(builder, here))
+            for lane, value in enumerate(self.vector.transpose(builder, square)):
+                here = element(builder, target, (builder.add(r, number(lane)), target_row), (j, one))
+                self.vector.store(builder, value, here)
+        builder.ret_void()
+        return function
+
     def define_pack(self) -> ir.Function:
-        """pack(from, from_row, from_col, to, to_row, rows, columns): any strides, to unit stride, last vector padded."""
+        """pack(from, from_row, from_col, to, to_row, rows, columns): any strides, to unit stride, padded to vectors."""
         parameters = [("source", self.pointer), ("source_row", I64), ("source_col", I64), ("target", self.pointer)]
         parameters += [("target_row", I64), ("rows", I64), ("columns", I64)]
         function, builder = define(self.module, f"{self.prefix}pack", VOID, parameters)
         source, source_row, source_col, target, target_row, rows, columns = function.args
-        straight = builder.icmp_signed("==", source_col, number(1))
-        with builder.if_then(straight):
-            builder.call(
-                self.copy, [source, source_row, target, target_row, rows, columns, ir.Constant(BIT, 1)]
-            )
+        with builder.if_then(builder.icmp_signed("==", source_col, number(1))):
+            builder.call(self.copy, [source, source_row, target, target_row, rows, columns, ir.Constant(BIT, 1)])
             builder.ret_void()
-        lanes = number(self.vector.lanes)
-        ragged = builder.icmp_signed("!=", builder.srem(columns, lanes), number(0))
-        with builder.if_then(ragged):
-            last = builder.sub(columns, builder.srem(columns, lanes))
+        enough = builder.icmp_signed(">=", rows, number(self.vector.lanes))
+        with builder.if_then(builder.and_(enough, builder.icmp_signed("==", source_row, number(1)))):
+            builder.call(self.transpose, [source, source_col, target, target_row, rows, columns])
+            builder.ret_void()
+        # Element by element. The padding is cleared: whatever it held could be slow to compute with.
+        partial = builder.srem(columns, number(self.vector.lanes))
+        with builder.if_then(builder.icmp_signed("!=", partial, number(0))):
+            last = builder.gep(target, [builder.sub(columns, partial)])
             with loop(builder, number(0), rows, number(1)) as r:
-                self.vector.store(builder, self.vector.zero, element(builder, target, (r, target_row), (last, number(1))))
+                self.vector.store(builder, self.vector.zero, element(builder, last, (r, target_row)))
         with loop(builder, number(0), columns, number(1)) as j:
             source_here, target_here = element(builder, source, (j, source_col)), builder.gep(target, [j])
             with loop(builder, number(0), rows, number(1)) as r:

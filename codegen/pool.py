@@ -74,6 +74,10 @@ class Pool:
         use the same pool.
         """
         assert threads >= 1
+        if threads == 1:
+            with self.turn:
+                function(0)
+            return
         with interrupts_held(), self.turn:
             # All threads exist before any is woken: one that cannot be started leaves nobody waiting for it.
             while len(self.workers) < threads - 1:
@@ -81,15 +85,15 @@ class Pool:
             busy = self.workers[: threads - 1]
             for worker in busy:
                 worker.begin(function)
-            errors: list[BaseException | None] = []
+            outcomes: list[BaseException | None] = []
             try:
                 function(0)
             except BaseException as error:
-                errors.append(error)
-            errors += [worker.finish() for worker in busy]
-        for error in errors:
-            if error is not None:
-                raise error
+                outcomes.append(error)
+            outcomes += [worker.finish() for worker in busy]
+        for outcome in outcomes:
+            if outcome is not None:
+                raise outcome
 
     def close(self) -> None:
         """End the threads; a later `run` starts new ones."""

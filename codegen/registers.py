@@ -7,8 +7,6 @@ from llvmlite import ir
 
 from symgrad.codegen.emit import BIT, I64, VOID, Vector, define, element, external, number
 
-SHARED = 3  # rows of A addressed from one pointer: base, base + stride, base + 2 stride (x86 has 15 usable registers)
-
 
 class RegisterTile:
     """Emits one tile function: tile(a, a_row, a_col, b, b_row, c, c_row, depth, accumulate)."""
@@ -52,22 +50,17 @@ class RegisterTile:
         """The loop over k; its results. Leaves the builder where loop and empty loop meet, in need of phis."""
         builder = self.builder
         a, a_row, a_col, b, b_row, _, _, depth, _ = self.function.args
-        bases = [opaque(builder, element(builder, a, (number(r), a_row))) for r in range(0, self.height, SHARED)]
-        offsets = [builder.mul(number(i), a_row) for i in range(SHARED)]
-        moving = [(b, b_row), *((base, a_col) for base in bases)]
+        rows = [opaque(builder, element(builder, a, (number(r), a_row))) for r in range(self.height)]
         before, body, done = builder.block, *(builder.append_basic_block(name) for name in ("depth", "done"))
         builder.cbranch(builder.icmp_signed("<", number(0), depth), body, done)
         builder.position_at_end(body)
         k = builder.phi(I64, "k")
-        pointers = [builder.phi(base.type) for base, _ in moving]
         totals = [builder.phi(self.vector.type) for _ in start]
-        updated = self.multiply(pointers, offsets, totals)
+        a_offset = builder.mul(k, a_col)
+        a_values = [builder.load(builder.gep(row, [a_offset])) for row in rows]
+        updated = self.multiply(a_values, element(builder, b, (k, b_row)), totals)
         following = builder.add(k, number(1))
-        for phi, first, last in [
-            (k, number(0), following),
-            *((p, base, builder.gep(p, [stride])) for p, (base, stride) in zip(pointers, moving, strict=True)),
-            *zip(totals, start, updated, strict=True),
-        ]:
+        for phi, first, last in [(k, number(0), following), *zip(totals, start, updated, strict=True)]:
             phi.add_incoming(first, before)
             phi.add_incoming(last, body)
         builder.cbranch(builder.icmp_signed("<", following, depth), body, done)
@@ -81,15 +74,12 @@ class RegisterTile:
         result.add_incoming(last, body)
         return result
 
-    def multiply(self, pointers: list[ir.Value], offsets: list[ir.Value], totals: list[ir.Value]) -> list[ir.Value]:
+    def multiply(self, a_values: list[ir.Value], b: ir.Value, totals: list[ir.Value]) -> list[ir.Value]:
         """One k: height · vectors multiply-adds."""
         builder, vector = self.builder, self.vector
-        b_values = [
-            vector.load(builder, builder.gep(pointers[0], [number(v * vector.lanes)])) for v in range(self.vectors)
-        ]
+        b_values = [vector.load(builder, builder.gep(b, [number(v * vector.lanes)])) for v in range(self.vectors)]
         updated = []
-        for r in range(self.height):
-            value = builder.load(builder.gep(pointers[1 + r // SHARED], [offsets[r % SHARED]]))
+        for r, value in enumerate(a_values):
             everywhere = vector.broadcast(builder, value)
             for v, b_value in enumerate(b_values):
                 updated.append(self.multiply_add(everywhere, b_value, totals[r * self.vectors + v]))

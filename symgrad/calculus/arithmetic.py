@@ -153,14 +153,17 @@ def _chain(factors: Iterable[Expr]) -> Expr:
 
 
 def number_expr(number: Number) -> Expr:
-    """A number as a constant: integers print without a point."""
-    if isinstance(number, Fraction) and number.denominator == 1:
-        return as_expr(int(number))
-    return as_expr(float(number))
+    """A number as a constant: integers print without a point, fractions as a quotient."""
+    if isinstance(number, Fraction):
+        whole = as_expr(int(number.numerator))
+        return whole if number.denominator == 1 else binary("divide", whole, as_expr(int(number.denominator)))
+    return as_expr(number)
 
 
 def build(term: Term) -> Expr:
     """A term as it is written: -(2 a b) / (3 N)."""
+    if not term.top and not term.bottom:
+        return number_expr(term.number)
     number = abs(term.number)
     above, below = (number.numerator, number.denominator) if isinstance(number, Fraction) else (number, 1)
     top = [_power(b, e) for b, e in term.top.items()]

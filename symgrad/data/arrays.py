@@ -128,7 +128,9 @@ def _header(stream: IO[bytes], place: str) -> tuple[tuple[int, ...], bool, np.dt
         if version not in ((1, 0), (2, 0)):
             raise ValueError(f"format version {version}")
         return npy.read_array_header_1_0(stream) if version == (1, 0) else npy.read_array_header_2_0(stream)
-    except (ValueError, TypeError, SyntaxError, RecursionError, MemoryError, OverflowError, KeyError) as problem:
+    except OSError:
+        raise
+    except Exception as problem:  # NumPy lets the exceptions of ast, tokenize and its dtype parser through
         reason = str(problem).splitlines()[0] if str(problem) else type(problem).__name__
         raise DataError(
             f"{place} is not a sound array in NumPy's format ({shown(reason, 120)}); write it again with numpy.save."

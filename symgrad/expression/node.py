@@ -7,6 +7,7 @@ iterative: a deep network is a deep graph. Knows the ops and the scalar table, n
 from __future__ import annotations
 
 import itertools
+import keyword
 import threading
 import weakref
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
@@ -212,8 +213,8 @@ def matmul(a: object, b: object) -> Expr:
 
 def check_name(name: str) -> None:
     """Names are identifiers, so that a formula in NumPy notation runs and nothing needs quoting."""
-    if not isinstance(name, str) or not name.isidentifier() or name.startswith("__") or len(name) > 64:
-        raise ExpressionError(f"{name!r} is not a name: use letters, digits and underscores, beginning with a letter")
+    if not isinstance(name, str) or not name.isidentifier() or keyword.iskeyword(name) or name.startswith("__") or len(name) > 64:
+        raise ExpressionError(f"{name!r} is not a name: use letters, digits and underscores, beginning with a letter, and no word of Python's own")
 
 
 def _label(node: Expr, depth: int) -> str:

@@ -57,9 +57,13 @@ def save(path: str | Path, tensors: Mapping[str, NDArray[Any]], document: Mappin
     except (ValueError, TypeError, RecursionError) as problem:
         raise ModelError(f"model file {path} was not written: its document is not storable: {problem}.") from problem
     metadata = {"symgrad": header.envelope(_digest(arrays, text), text)}
-    if len(text) > header.LARGEST_HEADER // 2:
-        raise ModelError(f"model file {path} was not written: its document of {len(text):,} characters is too long.")
-    atomic.write(path, safetensors.numpy.save(arrays, metadata))
+    data = safetensors.numpy.save(arrays, metadata)
+    if (length := int.from_bytes(data[:8], "little")) > header.LARGEST_HEADER:
+        raise ModelError(
+            f"model file {path} was not written: its document and names take {length:,} bytes; "
+            f"at most {header.LARGEST_HEADER:,} can be read back. Make the model smaller."
+        )
+    atomic.write(path, data)
 
 
 def load(path: str | Path) -> tuple[dict[str, NDArray[Any]], dict[str, Any]]:

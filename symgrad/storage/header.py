@@ -12,8 +12,8 @@ from typing import Any, NamedTuple
 
 from symgrad.storage.reading import shown
 
-LARGEST_HEADER = 16 * 2**20
-"""Bytes; a model of 100,000 operations needs about ten million, and parsing more than this takes over a second."""
+LARGEST_HEADER = 8 * 2**20
+"""Bytes; enough for about 50,000 operations, and the most that is parsed within a second whatever is in it."""
 
 DEEPEST_DOCUMENT = 100
 LONGEST_NAME = 200

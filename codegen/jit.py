@@ -1,0 +1,98 @@
+"""Generated source to object code, by Numba: the one module that imports it, and the only one that executes text.
+
+The words of the source are compiled inline; nothing in the result refers to Numba's runtime (no exceptions, no
+allocation), so that the object code can be loaded later without importing Numba.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import Any
+
+import numba
+import numpy as np
+from llvmlite import ir
+from numba.core import compiler, config, cpu, types
+from numba.core.compiler_lock import global_compiler_lock
+from numba.core.registry import cpu_target
+from numba.extending import intrinsic
+
+from symgrad.codegen.elementary import ELEMENTARY
+from symgrad.codegen.host import host
+from symgrad.codegen.intrinsics import INTRINSICS
+from symgrad.codegen.runtime import DTYPES, share
+
+# No nnan, no ninf: a NaN must stay visible.
+FASTMATH = {"contract", "reassoc", "arcp", "nsz"}
+TABLE = types.CPointer(types.int64)
+SIGNATURE = (types.int64, types.int64, TABLE)
+
+
+def _reader(dtype: str) -> Callable[..., Any]:
+    """An intrinsic that sees the address at a place of the table as a flat array."""
+    kind = types.Array(numba.from_dtype(np.dtype(dtype)), 1, "C")
+
+    @intrinsic  # type: ignore[untyped-decorator]
+    def read(typing_context, table, place):  # type: ignore[no-untyped-def]
+        def generate(context: Any, builder: ir.IRBuilder, signature: Any, arguments: Any) -> ir.Value:
+            table, place = arguments
+            address = builder.load(builder.gep(table, [place]))
+            view = context.make_array(kind)(context, builder)
+            item = context.get_abi_sizeof(context.get_data_type(kind.dtype))
+            word = context.get_value_type(types.intp)
+            many = ir.Constant(word, 1 << 40)  # the true length is not needed: kernels never ask for it
+            view.data = builder.inttoptr(address, view.data.type)
+            view.itemsize = ir.Constant(word, item)
+            view.nitems = many
+            view.shape = ir.Constant.literal_array([many])
+            view.strides = ir.Constant.literal_array([ir.Constant(word, item)])
+            view.meminfo = ir.Constant(view.meminfo.type, None)
+            view.parent = ir.Constant(view.parent.type, None)
+            return view._getvalue()
+
+        return kind(TABLE, types.int64), generate
+
+    return read
+
+
+@intrinsic  # type: ignore[untyped-decorator]
+def size(typing_context, table, place):  # type: ignore[no-untyped-def]
+    """A size out of the table."""
+
+    def generate(context: Any, builder: ir.IRBuilder, signature: Any, arguments: Any) -> ir.Value:
+        return builder.load(builder.gep(arguments[0], [arguments[1]]))
+
+    return types.int64(TABLE, types.int64), generate
+
+
+def namespace(real: str) -> dict[str, Any]:
+    """The globals of generated source when Numba compiles it."""
+    words = {"real": np.dtype(real).type, "int64": np.int64, "float64": np.float64, "inf": float("inf"), "nan": float("nan")}
+    readers = {f"{dtype}_array": _reader(dtype) for dtype in DTYPES}
+    inline = numba.njit(share, error_model="numpy", _nrt=False)
+    functions = {name: row.compiled for name, row in ELEMENTARY.items()}
+    return {**functions, **INTRINSICS, **readers, **words, "size": size, "share": inline}
+
+
+def compile_object(text: str, function: str, real: str) -> tuple[bytes, str]:
+    """The object code of a function of generated source, and the symbol under which it stands there."""
+    target = host()
+    config.CPU_NAME, config.CPU_FEATURES = target.cpu, target.features  # before Numba asks LLVM the first time
+    words = namespace(real)
+    exec(compile(text, f"<symgrad {function}>", "exec"), words)
+    flags = compiler.Flags()
+    flags.nrt = False
+    flags.no_cpython_wrapper = flags.no_cfunc_wrapper = True
+    flags.error_model = "numpy"
+    flags.fastmath = cpu.FastMathOptions(FASTMATH)
+    flags.enable_looplift = False
+    with global_compiler_lock:
+        return _emit(words[function], flags)
+
+
+def _emit(function: Callable[..., Any], flags: Any) -> tuple[bytes, str]:
+    library = cpu_target.target_context.codegen().create_library("symgrad")
+    library.enable_object_caching()  # keeps the object code of the one time that LLVM generates it
+    typing, context = cpu_target.typing_context, cpu_target.target_context
+    result = compiler.compile_extra(typing, context, function, SIGNATURE, types.none, flags, {}, library=library)
+    return bytes(library._get_compiled_object()), str(result.fndesc.llvm_func_name)

@@ -1,0 +1,214 @@
+"""A compiled kernel: machine code in memory, the buffers it needs, and the threads that run it together.
+
+`Machine` runs a program over arrays that are already right; `compile` is the public face that checks a caller's.
+"""
+
+from __future__ import annotations
+
+import ctypes
+import threading
+import time
+from collections.abc import Mapping, Sequence
+from typing import Any, overload
+
+import numpy as np
+
+from symgrad.codegen import cache, native, tiles
+from symgrad.codegen.pool import Pool
+from symgrad.codegen.program import Assembled, assemble, dtype_of
+from symgrad.codegen.schedule import make_schedule, plain_view
+from symgrad.codegen.source import source
+from symgrad.codegen.stages import BLOCK
+from symgrad.errors import BindingError, CompileError
+from symgrad.expression import binding, ops, sizes
+from symgrad.expression.node import Expr, leaves
+from symgrad.expression.ops import Constant, Contraction, Leaf, Named
+
+_pool = Pool()
+ENTRY = ctypes.CFUNCTYPE(ctypes.c_int32, ctypes.c_void_p, ctypes.c_void_p, ctypes.c_int64, ctypes.c_int64, ctypes.c_void_p)
+
+
+def default_threads() -> int:
+    """The processors this process may use, at most 8: networks of this size gain nothing from more."""
+    from symgrad.codegen.host import usable_cores
+
+    return max(1, min(8, usable_cores()))
+
+
+def library() -> bool:
+    """Have the native library in memory; whether it came from the cache."""
+    object_code, _, cached = cache.fetch(cache.key_of("native"), lambda: (native.build(), "native"))
+    native.load(object_code)
+    return cached
+
+
+class Machine:
+    """A program as machine code. `compile_seconds` is what making it took, `cached` whether the disk had it."""
+
+    def __init__(self, assembled: Assembled, title: str) -> None:
+        started = time.perf_counter()
+        self.assembled = assembled
+        self.source = source(assembled.program, title)
+        program = assembled.program
+        library()
+
+        def make() -> tuple[bytes, str]:
+            from symgrad.codegen.jit import compile_object  # imports Numba: only when there is something to compile
+
+            return compile_object(self.source, program.name, program.real)
+
+        object_code, symbol, self.cached = cache.fetch(cache.key_of(self.source, program.real), make, self.source)
+        self._linked = native.link(object_code, [symbol])
+        self._entry = ENTRY(self._linked.addresses[symbol])
+        self._own: dict[int, list[np.ndarray]] = {}
+        self.compile_seconds = time.perf_counter() - started
+
+    def private(self, threads: int) -> list[np.ndarray]:
+        """Scratch of each thread: for the tiles, and for rows of fused products."""
+        if threads not in self._own:
+            item = np.dtype(self.assembled.program.real).itemsize
+            width = max([s if isinstance(s, int) else 4096 for s in self.assembled.block], default=0)
+            self._own[threads] = [np.empty((threads, tiles.WORK_BYTES // item + 64), self.assembled.program.real),
+                                  np.empty((threads, BLOCK * width + 64), self.assembled.program.real)]  # fmt: skip
+        return self._own[threads]
+
+    def run(self, values: Mapping[str, np.ndarray | int], threads: int) -> None:
+        """Run the kernel over a table of sizes and arrays, by slot name; returns when every thread is done."""
+        work, block = self.private(threads)
+        meeting = np.zeros(64, np.int64)
+        slots = self.assembled.slots
+        table = np.zeros((threads, len(slots)), np.int64)
+        for name, slot in slots.items():
+            if name in values:
+                value = values[name]
+                table[:, slot.place] = value if isinstance(value, int) else value.ctypes.data
+        for thread in range(threads):
+            table[thread, slots["work"].place] = work[thread].ctypes.data
+            table[thread, slots["block"].place] = block[thread].ctypes.data
+        table[:, slots["meeting"].place] = meeting.ctypes.data
+        results = np.zeros((threads, 8), np.int64)
+        width, place = table.strides[0], table.ctypes.data
+
+        def call(thread: int) -> None:
+            status = self._entry(results[thread].ctypes.data, results[thread].ctypes.data + 8, thread, threads, place + thread * width)
+            assert status == 0, f"the kernel returned {status}"
+
+        _pool.run(call, threads)
+
+    def temporaries(self, extents: Mapping[str, int], keep: Sequence[str] = ()) -> dict[str, np.ndarray]:
+        """Fresh buffers for everything the kernel stores, flat."""
+        real = self.assembled.program.real
+        return {
+            name: np.empty(max(1, int(np.prod([sizes.bind(s, extents) for s in node.shape], dtype=np.int64))), dtype_of(node, real).rstrip("_"))
+            for name, node in self.assembled.temporaries.items()
+        }
+
+
+def flat(array: np.ndarray, dtype: str) -> np.ndarray:
+    """An array as a kernel takes it: contiguous, of the right dtype."""
+    return np.ascontiguousarray(array, dtype.rstrip("_")).reshape(-1)
+
+
+class Kernel:
+    """Compiled expressions: call it with arrays by name (or a dict of leaves), get arrays back.
+
+    `source` is the generated Python. Sizes with names are read off the arrays at each call.
+    """
+
+    def __init__(self, expressions: Sequence[Expr], single: bool, dtype: str, threads: int) -> None:
+        if dtype not in ("float32", "float64"):
+            raise CompileError(f"kernels compute in float32 or float64, not {dtype!r}")
+        self.dtype, self.threads, self._single = dtype, threads, single
+        self._expressions = list(expressions)
+        self._leaves = leaves(expressions)
+        outputs = {f"output{i}": e for i, e in enumerate(expressions)}
+        self._schedule = make_schedule(outputs)
+        assembled = assemble(self._schedule, dtype, "kernel")
+        missing = set(assembled.sizes) - set(sizes.names(s for leaf in self._leaves.values() for s in leaf.shape))
+        if missing:
+            raise CompileError(f"the size {', '.join(sorted(missing))} does not follow from any input")
+        self._machine = Machine(assembled, "a kernel for " + ", ".join(e.label for e in expressions)[:200])
+        self.source = self._machine.source
+        self.compile_seconds, self.cached = self._machine.compile_seconds, self._machine.cached
+        self._lock = threading.Lock()
+
+    def __call__(self, given: Mapping[Any, object] | None = None, /, **named: object) -> Any:
+        """The values, as a list for a list and as one array for one expression. Raises BindingError."""
+        arrays, extents = binding.bind(self._leaves, {**(given or {}), **named})
+        empty = [n for n, value in extents.items() if value == 0]
+        if empty:
+            raise BindingError(f"{', '.join(empty)} is 0: there is nothing to compute over an empty batch")
+        check_indices(self._expressions, arrays)
+        assembled = self._machine.assembled
+        values: dict[str, np.ndarray | int] = {name: extents[name] for name in assembled.sizes}
+        for slot, leaf in assembled.inputs.items():
+            values[slot] = flat(arrays[leaf.name], dtype_of(leaf, self.dtype))
+        for slot, node in assembled.constants.items():
+            assert isinstance(node.op, Constant)
+            values[slot] = flat(node.op.array, dtype_of(node, self.dtype))
+        buffers = self._machine.temporaries(extents)
+        with self._lock:
+            if assembled.temporaries:
+                self._machine.run({**values, **buffers}, self.threads)
+        of_node = {node: buffers[name] for name, node in assembled.temporaries.items()}
+        results = [self._result(e, of_node, arrays, extents) for e in self._schedule.outputs.values()]
+        return results[0] if self._single else results
+
+    def _result(self, node: Expr, buffers: Mapping[Expr, np.ndarray], arrays: Mapping[str, np.ndarray], extents: Mapping[str, int]) -> np.ndarray:
+        """An output out of the buffer that holds it, its axes in order."""
+        if node in buffers:
+            return buffers[node].reshape([sizes.bind(s, extents) for s in node.shape])
+        op, dtype = node.op, dtype_of(node, self.dtype).rstrip("_")
+        if isinstance(op, Leaf):
+            return np.array(arrays[op.name], dtype)
+        if isinstance(op, Constant):
+            return op.array.astype(dtype)
+        if isinstance(op, ops.Extent):
+            return np.array(sizes.bind(op.size, extents), dtype)
+        inner = self._result(node.args[0], buffers, arrays, extents)
+        if isinstance(op, Named):
+            return inner
+        assert isinstance(op, Contraction) and plain_view(node) is not node
+        return np.ascontiguousarray(inner.transpose([op.inputs[0].index(i) for i in op.output]))
+
+
+def check_indices(expressions: Sequence[Expr], arrays: Mapping[str, np.ndarray]) -> None:
+    """Integers that pick entries lie within what they pick from: a kernel does not look."""
+    from symgrad.expression.node import topological
+
+    for node in topological(expressions):
+        if isinstance(node.op, ops.Take | ops.Scatter):
+            indices = plain_view(node.args[1])
+            if not isinstance(indices.op, Leaf | Constant | ops.ArgMax):
+                raise CompileError(f"a kernel takes entries only at positions that are an input, but {indices.label} is computed; pass it as an input")
+            extent = node.args[0].shape[node.op.axis] if isinstance(node.op, ops.Take) else node.op.size
+            array = arrays[indices.name] if isinstance(indices.op, Leaf) else indices.op.array if isinstance(indices.op, Constant) else None
+            limit = extent if isinstance(extent, int) else None
+            if array is not None and array.size and (array.min() < 0 or (limit is not None and array.max() >= limit)):
+                bad = array.min() if array.min() < 0 else array.max()
+                raise BindingError(f"position {bad} of {indices.label} is out of range: the axis has {extent} entries, 0 to {extent - 1 if limit else extent}")
+
+
+@overload
+def compile(expressions: Expr, dtype: str = ..., threads: int | None = ..., simplify: bool = ...) -> Kernel: ...
+@overload
+def compile(expressions: Sequence[Expr], dtype: str = ..., threads: int | None = ..., simplify: bool = ...) -> Kernel: ...
+def compile(expressions: Expr | Sequence[Expr], dtype: str = "float32", threads: int | None = None, simplify: bool = True) -> Kernel:
+    """A kernel for one expression or a list, over named inputs, with every named size free at each call.
+
+    The expressions are simplified first, exactly as `sg.formula` shows them; `simplify=False` leaves them as written.
+    Raises CompileError for what has no kernel.
+
+    >>> from symgrad.expression.functions import variable
+    >>> x = variable("x", ("N",))
+    >>> compile(2 * x, dtype="float64", threads=1)(x=[1.0, 2.0])
+    array([2., 4.])
+    """
+    from symgrad.calculus.simplify import simplify as simplified
+
+    single = isinstance(expressions, Expr)
+    listed = [expressions] if isinstance(expressions, Expr) else list(expressions)
+    if not listed:
+        raise CompileError("there is nothing to compile: the list of expressions is empty")
+    leaves(listed)
+    return Kernel(simplified(listed) if simplify else listed, single, dtype, threads or default_threads())

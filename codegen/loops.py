@@ -1,0 +1,83 @@
+"""The loop language: buffers, loops, assignments, calls. It never sees an expression and decides nothing.
+
+Scalar values and positions are text over names that the lowering made; `source` prints a program as Python.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+from typing import TypeAlias
+
+
+@dataclass(frozen=True)
+class Slot:
+    """What a kernel is given: a size or an array, at a place of its table. `kind` is a NumPy dtype or "size"."""
+
+    name: str
+    kind: str
+    place: int
+
+
+@dataclass(frozen=True)
+class Let:
+    """name = value"""
+
+    name: str
+    value: str
+
+
+@dataclass(frozen=True)
+class Store:
+    """buffer[position] = value, or += with `add`."""
+
+    buffer: str
+    position: str
+    value: str
+    add: bool = False
+
+
+@dataclass
+class Loop:
+    """for index in range(start, stop, step): body"""
+
+    index: str
+    start: str
+    stop: str
+    body: list[Statement] = field(default_factory=list)
+    step: str = "1"
+
+
+@dataclass
+class If:
+    """if condition: body"""
+
+    condition: str
+    body: list[Statement] = field(default_factory=list)
+
+
+@dataclass(frozen=True)
+class Call:
+    """A call of the runtime: a matrix product, a barrier."""
+
+    function: str
+    arguments: tuple[str, ...]
+
+
+@dataclass(frozen=True)
+class Note:
+    """A comment: the formula that the following block computes."""
+
+    text: str
+
+
+Statement: TypeAlias = Let | Store | Loop | If | Call | Note
+
+
+@dataclass
+class Program:
+    """A whole kernel: its name, the table of what it is given, and its body."""
+
+    name: str
+    slots: list[Slot]
+    body: list[Statement]
+    real: str  # the dtype that real numbers have: float32 or float64

@@ -1,0 +1,228 @@
+"""Expressions as scalar text: what the entry of a node at some index is, over buffers, with shared parts computed once.
+
+`Lowering` knows the names and layouts of buffers and turns *light* nodes into assignments; the loops around them are
+made by `stages`. Every read of a buffer is recorded, because ownership by threads is decided from them.
+"""
+
+from __future__ import annotations
+
+import keyword
+import re
+from collections.abc import Callable, Sequence
+
+from symgrad.codegen import scalar_text
+from symgrad.codegen.loops import Let, Statement
+from symgrad.codegen.schedule import Schedule
+from symgrad.errors import CompileError
+from symgrad.expression import ops
+from symgrad.expression.node import Expr
+from symgrad.expression.ops import Constant, Contraction, Elementwise, Leaf
+from symgrad.expression.scalars import BOOLEAN, INTEGER, REAL
+from symgrad.expression.sizes import Shape, Size
+
+Index = tuple[str, ...]
+RESERVED = {"thread", "threads", "table", "size", "real", "matmul", "barrier", "meeting", "work", "block", "share", "rows", "range",
+            "int64", "min", "max", "abs", "power", "nan", "inf", "steps", "False", "True", "float32", "float64", "uint8",
+            "print", "len", "float", "int", "bool", "sum", "np", "training", "kernel",
+            "first", "step", "first_step", "last_step", "batch_size", "total_rows", *scalar_text.TEXT}  # fmt: skip
+
+
+class Names:
+    """Identifiers for generated code, each used once, from what people called things where that is safe."""
+
+    def __init__(self) -> None:
+        self._used: set[str] = set()
+
+    def fresh(self, wish: str) -> str:
+        """A new identifier close to the wish; never a word with a meaning of its own."""
+        safe = re.fullmatch(r"[A-Za-z][A-Za-z0-9_]*", wish, re.ASCII) and not keyword.iskeyword(wish) and wish not in RESERVED
+        base = wish if safe and not wish.startswith("kept_") and not wish.endswith("_array") else re.sub(r"[^A-Za-z0-9]", "_", f"v_{wish}", flags=re.ASCII)
+        name, number = base, 2
+        while name in self._used or name in RESERVED or name.endswith("_array") or name.startswith("kept_"):
+            name, number = f"{base}_{number}", number + 1
+        self._used.add(name)
+        return name
+
+
+def size_text(size: Size) -> str:
+    """A size in generated code."""
+    return str(size) if isinstance(size, int | str) else f"({size})"
+
+
+def product_text(factors: Sequence[str]) -> str:
+    """A product of sizes and indices, ones left out."""
+    kept = [f for f in factors if f != "1"]
+    return "*".join(kept) if kept else "1"
+
+
+def position(shape: Shape, index: Index) -> str:
+    """The place of an entry in a buffer that is laid out row by row."""
+    terms = []
+    for axis, i in enumerate(index):
+        if i != "0":
+            terms.append(product_text([i if re.fullmatch(r"\w+", i) else f"({i})", *map(size_text, shape[axis + 1 :])]))
+    return " + ".join(terms) if terms else "0"
+
+
+class Scope:
+    """Statements in the making and the values they have computed; an inner scope sees the outer ones' values."""
+
+    def __init__(self, body: list[Statement], outer: Scope | None = None) -> None:
+        self.body = body
+        self.outer = outer
+        self.known: dict[tuple[Expr, Index], str] = {}
+
+    def find(self, key: tuple[Expr, Index]) -> str | None:
+        scope: Scope | None = self
+        while scope is not None:
+            if key in scope.known:
+                return scope.known[key]
+            scope = scope.outer
+        return None
+
+
+class Lowering:
+    """The entries of nodes as text, for one schedule."""
+
+    def __init__(self, schedule: Schedule, gathered: frozenset[Expr] = frozenset(), stepped: frozenset[Expr] = frozenset()) -> None:
+        self.schedule = schedule
+        self.names = Names()
+        self.gathered = gathered  # inputs whose rows are picked by `rows`
+        self.stepped = stepped  # scalars that have another value each step
+        self.buffers: dict[Expr, str] = {}
+        self.arrays: list[Expr] = []  # constants that are arrays, in order of use
+        self.scratch: dict[Expr, Callable[[Index], str]] = {}  # where a fused product's entries lie
+        self.reads: list[tuple[Expr, Index]] = []
+        for name in {s for n in (*schedule.inputs.values(), *schedule.stored) for s in n.shape if isinstance(s, str)}:
+            self.names._used.add(name)
+
+    def buffer(self, node: Expr) -> str:
+        """The name of the buffer that holds a node."""
+        if node not in self.buffers:
+            wish = node.op.name if isinstance(node.op, Leaf) else self.schedule.names.get(node, f"t{len(self.buffers)}")
+            self.buffers[node] = self.names.fresh(wish)
+        return self.buffers[node]
+
+    def load(self, node: Expr, index: Index) -> str:
+        """The entry of a buffer."""
+        self.reads.append((node, index))
+        if node in self.stepped:
+            return f"{self.buffer(node)}[step]"
+        if node in self.gathered:
+            index = (f"rows[first + {index[0]}]", *index[1:])
+        return f"{self.buffer(node)}[{position(node.shape, index)}]"
+
+    def value(self, node: Expr, index: Index, scope: Scope) -> str:
+        """An atom that holds the entry of a node, computed in `scope` if it is not known there yet."""
+        key = (node, index)
+        known = scope.find(key)
+        if known is not None:
+            return known
+        if node in self.scratch:
+            text = self.scratch[node](index)
+        elif node in self.schedule.stored or isinstance(node.op, Leaf):
+            text = self.load(node, index)
+        else:
+            text = self._compute(node, index, scope)
+        if not re.fullmatch(r"[\w.]+|real\([^()]*\)", text):
+            name = self.names.fresh(self.schedule.names.get(node, "") or f"t{len(self.names._used)}")
+            scope.body.append(Let(name, text))
+            text = name
+        scope.known[key] = text
+        return text
+
+    def _compute(self, node: Expr, index: Index, scope: Scope) -> str:
+        handler = _HANDLERS.get(type(node.op))
+        if handler is None:
+            raise CompileError(f"a kernel cannot compute {type(node.op).__name__} ({node.label}) yet; sg.evaluate can")
+        return handler(self, node, index, scope)
+
+    def elementwise(self, node: Expr, index: Index, scope: Scope) -> str:
+        assert isinstance(node.op, Elementwise)
+        function, texts = node.op.function, []
+        row_kinds = [a.kind for a in node.args]
+        wanted = node.kind if node.kind != BOOLEAN else max(row_kinds, key=ops.RANK.__getitem__)
+        for i, argument in enumerate(node.args):
+            text = self.value(argument, aligned(argument, index), scope)
+            condition = function == "where" and i == 0
+            texts.append(text if condition else scalar_text.convert(text, argument.kind, wanted))
+        return scalar_text.apply(function, wanted, texts, node.args[1] if function == "power" else None)
+
+    def contraction(self, node: Expr, index: Index, scope: Scope) -> str:
+        op = node.op
+        assert isinstance(op, Contraction)
+        at = dict(zip(op.output, index, strict=True))
+        factors = [scalar_text.convert(self.value(a, tuple(at[i] for i in indices), scope), a.kind, node.kind)
+                   for indices, a in zip(op.inputs, node.args, strict=True)]  # fmt: skip
+        return "(" + " * ".join(factors) + ")" if len(factors) > 1 else factors[0]
+
+    def reshape(self, node: Expr, index: Index, scope: Scope) -> str:
+        source = node.args[0]
+        flat = position(node.shape, index)
+        if source in self.schedule.stored and source not in self.scratch:
+            self.reads.append((source, ("",) * source.ndim))
+            return f"{self.buffer(source)}[{flat}]"
+        parts, rest = [], f"({flat})"
+        for axis, size in enumerate(source.shape):
+            below = product_text([size_text(s) for s in source.shape[axis + 1 :]])
+            part = rest if below == "1" else f"{rest} // ({below})"
+            parts.append(part if axis == 0 else f"({part}) % {size_text(size)}")
+        names = []
+        for part in parts:
+            names.append(self.names.fresh("at"))
+            scope.body.append(Let(names[-1], part))
+        return self.value(source, tuple(names), scope)
+
+    def take(self, node: Expr, index: Index, scope: Scope) -> str:
+        op = node.op
+        assert isinstance(op, ops.Take)
+        table, indices = node.args
+        end = op.axis + indices.ndim
+        place = self.value(indices, index[op.axis : end], scope)
+        return self.value(table, (*index[: op.axis], place, *index[end:]), scope)
+
+    def one_hot(self, node: Expr, index: Index, scope: Scope) -> str:
+        label = self.value(node.args[0], index[:-1], scope)
+        return f"(real(1) if {label} == {index[-1]} else real(0))"
+
+    def constant(self, node: Expr, index: Index, scope: Scope) -> str:
+        assert isinstance(node.op, Constant)
+        if not node.op.shape:
+            return scalar_text.number(node)
+        if node not in self.arrays:
+            self.arrays.append(node)
+            self.buffers[node] = self.names.fresh(f"constant{len(self.arrays)}")
+        return self.load(node, index)
+
+    def cast(self, node: Expr, index: Index, scope: Scope) -> str:
+        source = node.args[0]
+        return scalar_text.convert(self.value(source, index, scope), source.kind, node.kind)
+
+
+def aligned(node: Expr, index: Index) -> Index:
+    """The index of a broadcast argument: trailing axes, 0 along axes of size 1."""
+    tail = index[len(index) - node.ndim :]
+    return tuple("0" if isinstance(s, int) and s == 1 else i for s, i in zip(node.shape, tail, strict=True))
+
+
+def _extent(lowering: Lowering, node: Expr, index: Index, scope: Scope) -> str:
+    assert isinstance(node.op, ops.Extent)
+    return f"real({size_text(node.op.size)})"
+
+
+def _identity(lowering: Lowering, node: Expr, index: Index, scope: Scope) -> str:
+    return f"(real(1) if {index[0]} == {index[1]} else real(0))"
+
+
+_HANDLERS: dict[type[ops.Op], Callable[[Lowering, Expr, Index, Scope], str]] = {
+    Elementwise: Lowering.elementwise,
+    Contraction: Lowering.contraction,
+    Constant: Lowering.constant,
+    ops.Reshape: Lowering.reshape,
+    ops.Take: Lowering.take,
+    ops.OneHot: Lowering.one_hot,
+    ops.Cast: Lowering.cast,
+    ops.Extent: _extent,
+    ops.Identity: _identity,
+}
+__all__ = ["INTEGER", "REAL", "Index", "Lowering", "Names", "Scope", "aligned", "position", "product_text", "size_text"]

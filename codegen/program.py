@@ -1,0 +1,192 @@
+"""A whole kernel: schedule, ownership and loops put together into one program, with the layout of what it is given.
+
+Two forms: a plain kernel computes outputs once; a training kernel runs steps over rows picked from a data set, with
+forward, backward and optimizer in one body and the outputs' scalars kept for every step.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
+
+from symgrad.codegen.loops import Call, If, Let, Loop, Note, Program, Slot, Statement, Store
+from symgrad.codegen.lower import Lowering, size_text
+from symgrad.codegen.schedule import Schedule, Stage, as_product, make_schedule
+from symgrad.codegen.sharding import Part, choose, place_barriers
+from symgrad.codegen.stages import Builder
+from symgrad.expression import sizes
+from symgrad.expression.node import Expr
+from symgrad.expression.ops import Constant, Leaf, Variable
+from symgrad.expression.scalars import BOOLEAN, INTEGER
+from symgrad.expression.sizes import Size
+
+LANES = 16  # a thread's part of the last axis is a multiple of this
+
+
+@dataclass
+class Assembled:
+    """A program and what it takes to call it: which buffers are inputs, which are temporary, where outputs lie."""
+
+    program: Program
+    schedule: Schedule
+    parts: list[Part]
+    slots: dict[str, Slot]
+    inputs: dict[str, Expr]  # slot name -> leaf
+    constants: dict[str, Expr]
+    temporaries: dict[str, Expr]
+    sizes: tuple[str, ...]
+    scalars: tuple[str, ...] = ()  # outputs kept for every step of a training kernel
+    rows: tuple[str, ...] = ()  # outputs kept for every row of a training kernel
+    block: tuple[Size, ...] = field(default=())  # widths of fused products: each thread needs BLOCK rows of the widest
+
+
+def dtype_of(node: Expr, real: str) -> str:
+    """How a node's entries are stored."""
+    if isinstance(node.op, Variable) and node.op.dtype:
+        return "bool_" if node.op.dtype == "bool" else node.op.dtype
+    return {INTEGER: "int64", BOOLEAN: "bool_"}.get(node.kind, real)
+
+
+def describe(stage: Stage, schedule: Schedule) -> str:
+    """A short formula for the comment above a block."""
+    texts = []
+    for node, target in zip(stage.nodes, stage.targets, strict=True):
+        name = target.name + " ←" if target is not None else schedule.names.get(node, "") + " =" if node in schedule.names else ""
+        texts.append(f"{name} {node.label} {sizes.text(node.shape)}".strip())
+    return "; ".join(texts)
+
+
+class Assembler:
+    """Puts one program together."""
+
+    def __init__(self, schedule: Schedule, real: str, gathered: frozenset[Expr], stepped: frozenset[Expr]) -> None:
+        self.schedule, self.real = schedule, real
+        self.gathered, self.stepped = gathered, stepped
+        self.lowering = Lowering(schedule, gathered, stepped)
+        self.ranges: dict[tuple[str, bool], tuple[str, str]] = {}
+
+    def range_of(self, size: Size) -> tuple[str, str]:
+        """The names of where a thread's part of an axis begins and ends; equal sizes are cut alike everywhere."""
+        key = (size_text(size), isinstance(size, int) and size >= 4 * LANES)
+        if key not in self.ranges:
+            stem = f"n{size}" if isinstance(size, int) else str(size) if isinstance(size, str) else "extent"
+            self.ranges[key] = (self.lowering.names.fresh(f"{stem}_from"), self.lowering.names.fresh(f"{stem}_to"))
+        return self.ranges[key]
+
+    def parts(self) -> list[Part]:
+        """Every stage with its reads, then its owner and its barrier."""
+        found = []
+        for stage in self.schedule.stages:
+            trial = Lowering(self.schedule, self.gathered, self.stepped)
+            builder = Builder(trial, stage, None, lambda size: ("0", size_text(size)))
+            builder.build()
+            reads = [(node, tuple(builder.axis_of.get(i) for i in index)) for node, index in trial.reads]
+            found.append(Part(stage, reads))
+        if found:
+            choose(found)
+            place_barriers(found)
+        return found
+
+    def stages(self, parts: Sequence[Part]) -> list[tuple[bool, list[Statement]]]:
+        """The loops of every stage, with whether only training needs them."""
+        blocks = []
+        for part in parts:
+            body: list[Statement] = [Call("barrier", ("meeting", "threads"))] if part.barrier else []
+            body.append(Note(describe(part.stage, self.schedule)))
+            body.append(Note(self.owner_note(part)))
+            body += Builder(self.lowering, part.stage, part.split, self.range_of).build()
+            blocks.append((part.stage.only_training, body))
+        return blocks
+
+    def owner_note(self, part: Part) -> str:
+        if part.split is None:
+            return "computed by thread 0"
+        crossing = f", about {part.crossing:,} bytes cross cores" if part.crossing else ""
+        return f"each thread owns a part of axis {part.split} ({size_text(part.stage.shape[part.split])}){crossing}"
+
+    def range_lines(self) -> list[Statement]:
+        """Where each thread's parts begin and end."""
+        return [Let(", ".join(names), f"share({size}, threads, thread, {LANES if grained else 1})")
+                for (size, grained), names in self.ranges.items()]  # fmt: skip
+
+
+def assemble(schedule: Schedule, real: str, name: str) -> Assembled:
+    """The program of a plain kernel: every output computed once."""
+    assembler = Assembler(schedule, real, frozenset(), frozenset())
+    parts = assembler.parts()
+    blocks = assembler.stages(parts)
+    body = assembler.range_lines() + [s for _, block in blocks for s in block]
+    return finish(assembler, parts, body, name, [])
+
+
+def assemble_training(outputs: Mapping[str, Expr], updates: Sequence[tuple[Expr, Expr]], batch: str, stepped: Sequence[Expr],
+                      real: str, name: str) -> Assembled:  # fmt: skip
+    """The program of a training kernel: steps `first_step` to `last_step` over `batch_size` rows each, in data order `rows`.
+
+    Without `training` only the outputs are computed: evaluation is the same code.
+    """
+    gathered_names = {n for n, leaf in _leaves(outputs, updates).items() if isinstance(leaf.op, Variable) and leaf.shape[:1] == (batch,)}
+    schedule = make_schedule(outputs, updates, gathered_names)
+    leaves = schedule.inputs
+    assembler = Assembler(schedule, real, frozenset(leaves[n] for n in gathered_names if n in leaves), frozenset(stepped))
+    parts = assembler.parts()
+    blocks = assembler.stages(parts)
+    kept_scalars = [n for n, e in schedule.outputs.items() if not e.shape]
+    kept_rows = [n for n, e in schedule.outputs.items() if e.shape[:1] == (batch,)]
+    loop = Loop("step", "first_step", "last_step")
+    loop.body += [Let("first", "step*batch_size"), Let(batch, "min(batch_size, total_rows - first)"), *assembler.range_lines()]
+    loop.body += [s for training, block in blocks if not training for s in block]
+    loop.body += _keep(assembler, kept_scalars, kept_rows, batch)
+    backward = [s for training, block in blocks if training for s in block]
+    if backward:
+        loop.body.append(If("training != 0", backward))
+    loop.body.append(Call("barrier", ("meeting", "threads")))
+    extra = [("first_step", "size"), ("last_step", "size"), ("batch_size", "size"), ("total_rows", "size"), ("training", "size"), ("rows", "int64")]
+    extra += [(f"kept_{n}", "float64") for n in kept_scalars] + [(f"kept_{n}", real) for n in kept_rows]
+    result = finish(assembler, parts, [loop], name, extra, batch)
+    result.scalars, result.rows = tuple(kept_scalars), tuple(kept_rows)
+    return result
+
+
+def _leaves(outputs: Mapping[str, Expr], updates: Sequence[tuple[Expr, Expr]]) -> dict[str, Expr]:
+    from symgrad.expression.node import leaves
+
+    return leaves([*outputs.values(), *(v for _, v in updates), *(leaf for leaf, _ in updates)])
+
+
+def _keep(assembler: Assembler, scalars: Sequence[str], rows: Sequence[str], batch: str) -> list[Statement]:
+    """Outputs of this step copied to where the caller finds them after many steps."""
+    schedule, lowering = assembler.schedule, assembler.lowering
+    inner: list[Statement] = []
+    for name in scalars:
+        inner.append(Store(f"kept_{name}", "step", f"{lowering.buffer(schedule.outputs[name])}[0]"))
+    for name in rows:
+        node = schedule.outputs[name]
+        width = "*".join(map(size_text, node.shape[1:])) or "1"
+        index = lowering.names.fresh("k")
+        source = f"{lowering.buffer(node)}[{index}]"
+        inner.append(Loop(index, "0", f"{batch}*{width}", [Store(f"kept_{name}", f"first*{width} + {index}", source)]))
+    return [Call("barrier", ("meeting", "threads")), Note("outputs of this step"), If("thread == 0", inner)] if inner else []
+
+
+def finish(assembler: Assembler, parts: list[Part], body: list[Statement], name: str, extra: Sequence[tuple[str, str]],
+           batch: str = "") -> Assembled:  # fmt: skip
+    """The program with its table of slots: sizes, arrays, what every thread has of its own."""
+    lowering, schedule, real = assembler.lowering, assembler.schedule, assembler.real
+    inputs = {lowering.buffer(leaf): leaf for leaf in schedule.inputs.values() if isinstance(leaf.op, Leaf)}
+    constants = {lowering.buffer(node): node for node in lowering.arrays}
+    temporaries = {b: n for n, b in lowering.buffers.items() if not isinstance(n.op, Leaf | Constant)}
+    nodes = [*schedule.inputs.values(), *schedule.stored, *(n for s in schedule.stages for n in s.nodes)]
+    named = [s for s in sizes.names(s for n in nodes for s in n.shape) if s != batch]
+    listed = [(s, "size") for s in named] + list(extra)
+    listed += [(b, dtype_of(n, real)) for b, n in {**inputs, **constants, **temporaries}.items()]
+    listed += [("meeting", "int64"), ("work", real), ("block", real)]
+    slots = [Slot(slot, kind, place) for place, (slot, kind) in enumerate(listed)]
+    state = lowering.names.fresh("denormals")
+    body = [Let(state, "flush_denormals()"), *body, Call("restore_denormals", (state,))]
+    program = Program(name, slots, body, real)
+    widths = tuple(p.stage.product.shape[1] for p in parts if p.stage.product is not None)
+    return Assembled(program, schedule, parts, {s.name: s for s in slots}, inputs, constants, temporaries, tuple(named), block=widths)
+
+
+__all__ = ["Assembled", "as_product", "assemble", "assemble_training", "dtype_of"]

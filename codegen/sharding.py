@@ -1,0 +1,127 @@
+"""Which axis each thread owns in each stage, chosen by the bytes that would cross cores; and where threads must meet.
+
+A buffer belongs, along one axis, to the threads that wrote it; reading it along another index means its bytes cross.
+Weights and optimizer state belong to whoever updates them, so owning hidden units keeps them in one core's cache for
+the whole run. The choice is a local search from two starting points; it depends on shapes only, never on timing.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, field
+
+from symgrad.codegen.schedule import Stage, as_product, entries, is_heavy
+from symgrad.expression import ops
+from symgrad.expression.node import Expr
+
+Access = tuple[Expr, tuple[int | None, ...]]  # a buffer, and for each of its axes the stage's axis that indexes it
+
+
+@dataclass
+class Part:
+    """A stage with what it reads and writes; `split` is the axis that threads divide, None: thread 0 does it."""
+
+    stage: Stage
+    reads: list[Access]
+    split: int | None = None
+    barrier: bool = False  # threads meet before it
+    crossing: int = 0  # bytes that cross cores, about
+    candidates: list[int] = field(default_factory=list)
+
+    @property
+    def writes(self) -> list[Expr]:
+        return [t if t is not None else n for n, t in zip(self.stage.nodes, self.stage.targets, strict=True)]
+
+
+def candidates(stage: Stage) -> list[int]:
+    """The axes that may be divided between threads: those that no loop inside sums over."""
+    node = stage.nodes[0]
+    found = [a for a, s in enumerate(stage.shape) if not (isinstance(s, int) and s <= 1)]
+    if stage.targets == [None] and is_heavy(node) and not as_product(node):
+        if isinstance(node.op, ops.Softmax):
+            found = [a for a in found if a not in node.op.axes]
+        if isinstance(node.op, ops.Scatter):
+            found = [a for a in found if a != node.op.axis]
+    return found
+
+
+def _crossing(part: Part, split: int | None, owner: Callable[[Expr], int | None]) -> int:
+    """The bytes a stage would read from buffers that other threads wrote."""
+    total = 0
+    for buffer, axes in dict.fromkeys(part.reads):
+        own = owner(buffer)
+        if own is None or split is None or own >= len(axes) or axes[own] != split:
+            total += 4 * entries(buffer.shape) if own is not None else 0
+    return total
+
+
+def choose(parts: Sequence[Part]) -> None:
+    """Set every part's split, the cheaper of two local searches."""
+    writer = {buffer: part for part in parts for buffer in part.writes}
+    readers: dict[Expr, list[Part]] = {}
+    for part in parts:
+        for buffer, _ in part.reads:
+            readers.setdefault(buffer, []).append(part)
+        part.candidates = candidates(part.stage)
+    best: tuple[int, list[int | None]] | None = None
+    for start in (0, -1):
+        for part in parts:
+            part.split = part.candidates[start] if part.candidates else None
+        _improve(parts, writer, readers)
+        total = sum(_crossing(p, p.split, lambda b: _owner(b, writer)) for p in parts)
+        if best is None or total < best[0]:
+            best = (total, [p.split for p in parts])
+    assert best is not None
+    for part, split in zip(parts, best[1], strict=True):
+        part.split = split
+    for part in parts:
+        part.crossing = _crossing(part, part.split, lambda b: _owner(b, writer))
+
+
+def _owner(buffer: Expr, writer: dict[Expr, Part]) -> int | None:
+    return writer[buffer].split if buffer in writer else None
+
+
+def _improve(parts: Sequence[Part], writer: dict[Expr, Part], readers: dict[Expr, list[Part]]) -> None:
+    for _ in range(4):
+        changed = False
+        for part in parts:
+            around = {id(p): p for b in part.writes for p in readers.get(b, [])} | {id(part): part}
+
+            def cost(split: int, part: Part = part, around: dict[int, Part] = around) -> int:
+                before, part.split = part.split, split
+                total = sum(_crossing(p, p.split, lambda b: _owner(b, writer)) for p in around.values())
+                part.split = before
+                return total
+
+            if len(part.candidates) > 1:
+                better = min(part.candidates, key=cost)
+                if cost(better) < cost(part.split if part.split is not None else better):
+                    part.split, changed = better, True
+        if not changed:
+            return
+
+
+def place_barriers(parts: Sequence[Part]) -> None:
+    """Threads meet before a stage that reads what another thread wrote, or overwrites what another still reads."""
+    written: dict[Expr, Part] = {}
+    read: dict[Expr, list[tuple[Part, tuple[int | None, ...]]]] = {}
+    for part in parts:
+        part.barrier = any(b in written and not _same_thread(written[b].split, axes, part.split) for b, axes in part.reads)
+        part.barrier |= any(
+            not _same_thread(part.split, axes, reader.split) for b in part.writes for reader, axes in read.get(b, [])
+        )
+        if part.barrier:
+            written.clear()
+            read.clear()
+        for buffer in part.writes:
+            written[buffer] = part
+        for buffer, axes in part.reads:
+            read.setdefault(buffer, []).append((part, axes))
+
+
+def _same_thread(owner: int | None, axes: tuple[int | None, ...], split: int | None) -> bool:
+    """Whether a thread touches only entries it owns; the ranges of equal sizes are cut alike."""
+    if owner is None or split is None:
+        return owner is None and split is None
+    return owner < len(axes) and axes[owner] == split

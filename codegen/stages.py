@@ -1,0 +1,336 @@
+"""Stages as loops: matrix products call tiles, other heavy nodes get loops of their own, light ones are fused into them.
+
+Each function takes a stage and the axis that threads divide, and gives statements; which axis that is was decided by
+`sharding`. A thread's part of an axis runs from `<size>_from` to `<size>_to`, see `bounds`.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+
+from symgrad.codegen import scalar_text
+from symgrad.codegen.loops import Call, If, Let, Loop, Statement, Store
+from symgrad.codegen.lower import Index, Lowering, Scope, position, product_text, size_text
+from symgrad.codegen.schedule import Product, Stage, as_product, is_heavy, is_permutation, plain_view
+from symgrad.expression import ops
+from symgrad.expression.node import Expr
+from symgrad.expression.ops import Constant, Contraction
+from symgrad.expression.scalars import INTEGER, REAL
+from symgrad.expression.sizes import Size
+
+BLOCK = 56  # rows of a fused product computed at a time: a multiple of every tile's height
+
+
+class Builder:
+    """Loops of one stage, divided between threads along `split` (None: one thread does it)."""
+
+    def __init__(self, lowering: Lowering, stage: Stage, split: int | None, ranges: Callable[[Size], tuple[str, str]]) -> None:
+        self.lowering = lowering
+        self.stage = stage
+        self.split = split
+        self.ranges = ranges
+        self.body: list[Statement] = []
+        self.axis_of: dict[str, int] = {f"@{axis}": axis for axis in range(len(stage.shape))}  # loop index -> axis
+
+    def build(self) -> list[Statement]:
+        """The statements of the stage."""
+        node = self.stage.nodes[0]
+        if self.stage.product is not None:
+            self.fused_product(self.stage.product)
+        elif as_product(node) and self.stage.targets == [None]:
+            self.products(node)
+        elif is_heavy(node) and self.stage.targets == [None]:
+            _HEAVY[type(node.op)](self, node)
+        else:
+            self.entrywise()
+        if self.split is None:
+            return [If("thread == 0", self.body)]
+        return self.body
+
+    def bounds(self, axis: int) -> tuple[str, str]:
+        """Where this thread's part of an axis begins and ends."""
+        size = self.stage.shape[axis]
+        if axis != self.split:
+            return "0", size_text(size)
+        return self.ranges(size)
+
+    def nest(self, axes: Sequence[int], scope: Scope) -> tuple[dict[int, str], Scope]:
+        """Loops over some axes of the stage's index space, and the scope inside them."""
+        index: dict[int, str] = {}
+        for axis in axes:
+            name = self.lowering.names.fresh("ijklpq"[axis % 6])
+            loop = Loop(name, *self.bounds(axis))
+            scope.body.append(loop)
+            scope, index[axis] = Scope(loop.body, scope), name
+            self.axis_of[name] = axis
+        return index, scope
+
+    def inner(self, sizes: Sequence[Size], scope: Scope) -> tuple[Index, Scope]:
+        """Loops over summed axes, undivided."""
+        names = []
+        for size in sizes:
+            name = self.lowering.names.fresh("m")
+            loop = Loop(name, "0", size_text(size))
+            scope.body.append(loop)
+            scope = Scope(loop.body, scope)
+            names.append(name)
+        return tuple(names), scope
+
+    def store(self, node: Expr, target: Expr | None, index: Index, text: str, add: bool = False) -> Store:
+        buffer = target if target is not None else node
+        return Store(self.lowering.buffer(buffer), position(node.shape, index), text, add)
+
+    def entrywise(self) -> None:
+        """One loop nest that computes every node of the stage, then stores them: reads come before writes."""
+        index, scope = self.nest(range(len(self.stage.shape)), Scope(self.body))
+        self._finish(tuple(index[a] for a in range(len(self.stage.shape))), scope)
+
+    def _finish(self, index: Index, scope: Scope) -> None:
+        stored = self.lowering.schedule.stored
+        texts = []
+        for node in self.stage.nodes:
+            known = node in stored and node not in self.lowering.scratch
+            text = self.lowering._compute(node, index, scope) if known else self.lowering.value(node, index, scope)
+            texts.append(text)
+        for node, target, text in zip(self.stage.nodes, self.stage.targets, texts, strict=True):
+            kind = target.kind if target is not None else node.kind
+            scope.body.append(self.store(node, target, index, scalar_text.convert(text, node.kind, kind)))
+
+    def view(self, node: Expr) -> tuple[str, list[str]]:
+        """The buffer and the stride of each axis of a matrix product's operand."""
+        if isinstance(node.op, Contraction) and is_permutation(node) and node not in self.lowering.schedule.stored:
+            buffer, strides = self.view(node.args[0])
+            stride = dict(zip(node.op.inputs[0], strides, strict=True))
+            return buffer, [stride[i] for i in node.op.output]
+        if isinstance(node.op, Constant):
+            self.lowering.constant(node, ("0",) * node.ndim, Scope([]))
+        strides = [product_text([size_text(s) for s in node.shape[axis + 1 :]]) for axis in range(node.ndim)]
+        return self.lowering.buffer(node), strides
+
+    def _operands(self, node: Expr, product: Product) -> tuple[tuple[str, dict[int, str]], tuple[str, dict[int, str]]]:
+        assert isinstance(node.op, Contraction)
+        found = []
+        for side in (product.left, 1 - product.left):
+            buffer, strides = self.view(node.args[side])
+            found.append((buffer, dict(zip(node.op.inputs[side], strides, strict=True))))
+            at = {i: f"@{node.op.output.index(i)}" for i in node.op.output}
+            base = plain_view(node.args[side])
+            order = list(node.op.inputs[side])
+            self.lowering.reads.append((base, tuple(at.get(i, "") for i in _undo(node.args[side], order))))
+        return found[0], found[1]
+
+    def products(self, node: Expr) -> None:
+        """A call of the tiles for each entry of the batch axes."""
+        product = as_product(node)
+        assert product and isinstance(node.op, Contraction)
+        output = node.op.output
+        index, scope = self.nest([output.index(i) for i in product.batch], Scope(self.body))
+        at = {output[axis]: name for axis, name in index.items()}
+        row_axis, column_axis = output.index(product.rows), len(output) - 1
+        rows, columns = self.bounds(row_axis), self.bounds(column_axis)
+        target = [at.get(i, rows[0] if i == product.rows else columns[0]) for i in output]
+        row_stride = product_text([size_text(s) for s in node.shape[row_axis + 1 :]])
+        goal = (self.lowering.buffer(node), position(node.shape, tuple(target)), row_stride)
+        self._call(node, product, at, rows, columns, goal, scope)
+
+    def _call(self, node: Expr, product: Product, at: dict[int, str], rows: tuple[str, str], columns: tuple[str, str],
+              goal: tuple[str, str, str], scope: Scope) -> None:  # fmt: skip
+        (a, a_stride), (b, b_stride) = self._operands(node, product)
+        assert isinstance(node.op, Contraction)
+        a_start = _offset([(at[i], s) for i, s in a_stride.items() if i in at] + [(rows[0], a_stride[product.rows])])
+        b_start = _offset([(at[i], s) for i, s in b_stride.items() if i in at] + [(columns[0], b_stride[product.columns])])
+        depth = size_text(node.op.sizes_of(node.args)[product.depth])
+        arguments = (a, a_start, a_stride[product.rows], a_stride[product.depth], b, b_start, b_stride[product.depth],
+                     b_stride[product.columns], *goal, _span(rows), _span(columns), depth, "work")  # fmt: skip
+        scope.body.append(Call("matmul", arguments))
+
+    def fused_product(self, node: Expr) -> None:
+        """A product block by block, each used up at once by the stage's nodes: a weight's gradient never exists whole."""
+        product = as_product(node)
+        assert product and not product.batch
+        names = self.lowering.names
+        start, stop = self.bounds(0)
+        columns = self.bounds(1)
+        first, last, width = names.fresh("first_row"), names.fresh("last_row"), names.fresh("width")
+        self.body.append(Let(width, _span(columns)))
+        loop = Loop(first, start, stop, step=str(BLOCK))
+        loop.body.append(Let(last, f"min({first} + {BLOCK}, {stop})"))
+        self.body.append(loop)
+        outer = Scope(loop.body, Scope(self.body))
+        self._call(node, product, {}, (first, last), columns, ("block", "0", width), outer)
+        i, j = names.fresh("i"), names.fresh("j")
+        self.axis_of |= {i: 0, j: 1}
+        rows = Loop(i, first, last)
+        column = Loop(j, *columns)
+        rows.body.append(column)
+        loop.body.append(rows)
+        offset = f" - {columns[0]}" if columns[0] != "0" else ""
+        self.lowering.scratch[node] = lambda index: f"block[({index[0]} - {first})*{width} + {index[1]}{offset}]"
+        self._finish((i, j), Scope(column.body, Scope(rows.body, outer)))
+        del self.lowering.scratch[node]
+
+    def generic_contraction(self, node: Expr) -> None:
+        """Sums that are no matrix product: the last axis of the result innermost where operands are laid out so."""
+        op = node.op
+        assert isinstance(op, Contraction)
+        extent = op.sizes_of(node.args)
+        summed = [i for i in dict.fromkeys(i for indices in op.inputs for i in indices) if i not in op.output]
+        contiguous = [indices[-1] for indices in op.inputs if len(indices) > 1]
+        if op.output and op.output[-1] in contiguous and not any(s in contiguous for s in summed):
+            self._accumulate(node, summed, extent)
+            return
+        index, scope = self.nest(range(node.ndim), Scope(self.body))
+        total = self.lowering.names.fresh("total")
+        wide = "float64(0)" if not op.output and node.kind == REAL else "0" if node.kind == INTEGER else "real(0)"
+        scope.body.append(Let(total, wide))
+        names, inner = self.inner([extent[s] for s in summed], scope)
+        at = dict(zip(op.output, (index[a] for a in range(node.ndim)), strict=True)) | dict(zip(summed, names, strict=True))
+        inner.body.append(Let(total, f"{total} + {self._term(node, at, inner)}"))
+        text = f"real({total})" if node.kind == REAL else total
+        scope.body.append(self.store(node, None, tuple(index[a] for a in range(node.ndim)), text))
+
+    def _term(self, node: Expr, at: dict[int, str], scope: Scope) -> str:
+        assert isinstance(node.op, Contraction)
+        values = [scalar_text.convert(self.lowering.value(a, tuple(at[i] for i in indices), scope), a.kind, node.kind)
+                  for indices, a in zip(node.op.inputs, node.args, strict=True)]  # fmt: skip
+        return " * ".join(values)
+
+    def _accumulate(self, node: Expr, summed: list[int], extent: dict[int, Size]) -> None:
+        op = node.op
+        assert isinstance(op, Contraction)
+        outer, last = list(range(node.ndim - 1)), node.ndim - 1
+        index, scope = self.nest(outer, Scope(self.body))
+        clear, inside = self.nest([last], scope)
+        here = tuple({**index, **clear}[a] for a in range(node.ndim))
+        inside.body.append(self.store(node, None, here, "real(0)" if node.kind == REAL else "0"))
+        names, inner = self.inner([extent[s] for s in summed], scope)
+        column, deepest = self.nest([last], inner)
+        place = tuple({**index, **column}[a] for a in range(node.ndim))
+        at = dict(zip(op.output, place, strict=True)) | dict(zip(summed, names, strict=True))
+        deepest.body.append(self.store(node, None, place, self._term(node, at, deepest), add=True))
+
+    def reduced(self, node: Expr, axes: Sequence[int], keep: bool) -> tuple[Index, Scope, Callable[[Scope], tuple[Index, Scope]]]:
+        """Loops over what a reduction keeps; and a maker of loops over what it reduces, giving the argument's index."""
+        source = node.args[0]
+        kept = [a for a in range(source.ndim) if a not in axes]
+        own = kept if keep else list(range(len(kept)))
+        index, scope = self.nest(own, Scope(self.body))
+        at = dict(zip(kept, (index[o] for o in own), strict=True))
+        result = tuple(index.get(a, "0") for a in range(node.ndim))
+
+        def inside(outer: Scope) -> tuple[Index, Scope]:
+            names, inner = self.inner([source.shape[a] for a in axes], outer)
+            full = at | dict(zip(axes, names, strict=True))
+            return tuple(full[a] for a in range(source.ndim)), inner
+
+        return result, scope, inside
+
+    def largest(self, source: Expr, scope: Scope, inside: Callable[[Scope], tuple[Index, Scope]], function: str = "maximum") -> str:
+        """The largest or smallest entry along the reduced axes."""
+        name = self.lowering.names.fresh("top" if function == "maximum" else "bottom")
+        start = "-inf" if function == "maximum" else "inf"
+        extreme = {"-inf": "-9223372036854775807", "inf": "9223372036854775807"}[start]
+        scope.body.append(Let(name, f"real({start})" if source.kind == REAL else extreme))
+        index, inner = inside(scope)
+        value = self.lowering.value(source, index, inner)
+        inner.body.append(Let(name, scalar_text.apply(function, source.kind, [value, name])))
+        return name
+
+    def reduce(self, node: Expr) -> None:
+        assert isinstance(node.op, ops.Reduce)
+        result, scope, inside = self.reduced(node, node.op.axes, node.op.keep)
+        name = self.largest(node.args[0], scope, inside, {"max": "maximum", "min": "minimum"}[node.op.function])
+        scope.body.append(self.store(node, None, result, name))
+
+    def logsumexp(self, node: Expr) -> None:
+        assert isinstance(node.op, ops.LogSumExp)
+        source = node.args[0]
+        result, scope, inside = self.reduced(node, node.op.axes, node.op.keep)
+        top = self.largest(source, scope, inside)
+        shift, total = self.lowering.names.fresh("shift"), self.lowering.names.fresh("total")
+        scope.body.append(Let(shift, f"({top} if abs({top}) < real(inf) else real(0))"))
+        scope.body.append(Let(total, "real(0)"))
+        index, inner = inside(scope)
+        value = scalar_text.convert(self.lowering.value(source, index, inner), source.kind, REAL)
+        inner.body.append(Let(total, f"{total} + exp({value} - {shift})"))
+        scope.body.append(self.store(node, None, result, f"log({total}) + {shift}"))
+
+    def softmax(self, node: Expr) -> None:
+        assert isinstance(node.op, ops.Softmax)
+        source = node.args[0]
+        _, scope, inside = self.reduced(node, node.op.axes, True)
+        top = self.largest(source, scope, inside)
+        total = self.lowering.names.fresh("total")
+        scope.body.append(Let(total, "real(0)"))
+        index, inner = inside(scope)
+        value = scalar_text.convert(self.lowering.value(source, index, inner), source.kind, REAL)
+        raised = self.lowering.names.fresh("raised")
+        inner.body += [Let(raised, f"exp({value} - {top})"), Let(total, f"{total} + {raised}"), self.store(node, None, index, raised)]
+        index, inner = inside(scope)
+        buffer, place = self.lowering.buffer(node), position(node.shape, index)
+        inner.body.append(Store(buffer, place, f"{buffer}[{place}] / {total}"))
+
+    def argmax(self, node: Expr) -> None:
+        assert isinstance(node.op, ops.ArgMax)
+        source, names = node.args[0], self.lowering.names
+        result, scope, inside = self.reduced(node, (node.op.axis,), False)
+        best, where = names.fresh("best"), names.fresh("where")
+        scope.body.append(Let(where, "0"))
+        first, begin = inside(Scope([]))
+        zero = tuple("0" if axis == node.op.axis else i for axis, i in enumerate(first))
+        scope.body.append(Let(best, self.lowering.value(source, zero, scope)))
+        index, inner = inside(scope)
+        value = self.lowering.value(source, index, inner)
+        here = index[node.op.axis]
+        better = names.fresh("better")  # NaN counts as the largest, as in NumPy
+        inner.body += [Let(better, f"({value} > {best}) | (({value} != {value}) & ({best} == {best}))"),
+                       Let(best, f"({value} if {better} else {best})"), Let(where, f"({here} if {better} else {where})")]  # fmt: skip
+        scope.body.append(self.store(node, None, result, where))
+
+    def scatter(self, node: Expr) -> None:
+        """Zeros, then each value added where its index points; threads never divide the scattered axis."""
+        assert isinstance(node.op, ops.Scatter)
+        values, indices = node.args
+        axis, rank = node.op.axis, indices.ndim
+        index, scope = self.nest(range(node.ndim), Scope(self.body))
+        place = tuple(index[a] for a in range(node.ndim))
+        scope.body.append(self.store(node, None, place, "real(0)" if node.kind == REAL else "0"))
+        outer_axes = [a for a in range(node.ndim) if a == self.split]
+        index, scope = self.nest(outer_axes, Scope(self.body))
+        rest = [a for a in range(node.ndim) if a != axis and a not in index]
+        names, inner = self.inner([*indices.shape, *(node.shape[a] for a in rest)], scope)
+        index |= dict(zip(rest, names[rank:], strict=True))
+        picked = self.lowering.value(indices, names[:rank], inner)
+        source = (*(index[a] for a in range(axis)), *names[:rank], *(index[a] for a in range(axis + 1, node.ndim)))
+        value = self.lowering.value(values, source, inner)
+        inner.body.append(self.store(node, None, tuple(picked if a == axis else index[a] for a in range(node.ndim)), value, add=True))
+
+
+def _undo(node: Expr, order: list[int]) -> list[int]:
+    """The indices of the buffer below transposes, in the buffer's own order."""
+    while node is not plain_view(node):
+        if is_permutation(node):
+            assert isinstance(node.op, Contraction)
+            mapped = dict(zip(node.op.output, order, strict=True))
+            order = [mapped[i] for i in node.op.inputs[0]]
+        node = node.args[0]
+    return order
+
+
+def _offset(parts: Sequence[tuple[str, str]]) -> str:
+    terms = [product_text([i, s]) for i, s in parts if i != "0"]
+    return " + ".join(terms) if terms else "0"
+
+
+def _span(bounds: tuple[str, str]) -> str:
+    return bounds[1] if bounds[0] == "0" else f"{bounds[1]} - {bounds[0]}"
+
+
+_HEAVY: dict[type[ops.Op], Callable[[Builder, Expr], None]] = {
+    Contraction: Builder.generic_contraction,
+    ops.Reduce: Builder.reduce,
+    ops.LogSumExp: Builder.logsumexp,
+    ops.Softmax: Builder.softmax,
+    ops.ArgMax: Builder.argmax,
+    ops.Scatter: Builder.scatter,
+}

@@ -1,0 +1,304 @@
+"""The native library: matrix product, barrier, denormals, and the pool of threads that runs kernels."""
+
+import ctypes
+import os
+import signal
+import subprocess
+import sys
+import threading
+import time
+
+import llvmlite.binding as llvm
+import numba
+import numpy as np
+import pytest
+
+from symgrad.codegen import native, tiles
+from symgrad.codegen.host import describe, host
+from symgrad.codegen.intrinsics import INTRINSICS
+from symgrad.codegen.pool import Pool
+from symgrad.codegen.threads import BARRIER, BARRIER_WORDS, FLUSH, RESTORE
+
+INTEGER, POINTER = ctypes.c_int64, ctypes.c_void_p
+MATMUL = ctypes.CFUNCTYPE(
+    None, POINTER, INTEGER, INTEGER, POINTER, INTEGER, INTEGER, POINTER, INTEGER, INTEGER, INTEGER, INTEGER, POINTER
+)
+DTYPES = ("float32", "float64")
+TOLERANCE = {"float32": 1e-5, "float64": 1e-12}
+# Around every tile height and vector length in use, primes, and more than one block of depth, columns and rows.
+SIZES = (0, 1, 2, 3, 4, 5, 7, 8, 9, 13, 14, 15, 16, 17, 27, 28, 31, 32, 33, 47, 53, 65, 127, 255, 256, 257, 259)
+WORK = np.empty(tiles.WORK_BYTES, np.uint8)
+
+
+def targets():
+    """This host, and the lesser ones whose code it can run."""
+    here = host()
+    names = ["generic"]
+    if here.triple.startswith("x86_64") and here.vector_bytes >= 32 and here.has_fma:
+        names.append("haswell")
+    return [here, *(describe(name, "", here.triple) for name in names)]
+
+
+@pytest.fixture(scope="module", params=targets(), ids=lambda target: target.cpu)
+def products(request):
+    """matmul of each dtype, compiled for one target, called with NumPy matrices."""
+    linked = native.link(native.build(request.param), native.SYMBOLS)
+    functions = {dtype: MATMUL(linked.addresses[tiles.symbol(dtype)]) for dtype in DTYPES}
+
+    def multiply(a, b, c):
+        def strides(matrix):
+            return [stride // matrix.itemsize for stride in matrix.strides]
+
+        functions[str(a.dtype)](
+            a.ctypes.data, *strides(a), b.ctypes.data, *strides(b), c.ctypes.data, strides(c)[0],
+            *c.shape, a.shape[1], WORK.ctypes.data,
+        )  # fmt: skip
+        return c
+
+    yield multiply
+    linked.close()
+
+
+@pytest.fixture(scope="module")
+def addresses():
+    return native.load(native.build())
+
+
+def stored(random, shape, dtype, transposed, padding):
+    """A random matrix inside an array whose other elements are NaN."""
+    rows, columns = shape[::-1] if transposed else shape
+    whole = np.full((rows, columns + padding), np.nan, dtype)
+    whole[:, :columns] = random.standard_normal((rows, columns))
+    return whole[:, :columns].T if transposed else whole[:, :columns]
+
+
+def relative_error(c, a, b):
+    a, b = a.astype(np.float64), b.astype(np.float64)
+    return np.max(np.abs(c - a @ b) / (np.abs(a) @ np.abs(b) + 1e-300), initial=0.0)
+
+
+@pytest.mark.parametrize("dtype", DTYPES)
+def test_products_agree_with_numpy_and_stay_inside_their_arrays(products, dtype):
+    random = np.random.default_rng(7)
+    for _ in range(500):
+        rows, columns, depth = (int(size) for size in random.choice(SIZES, 3))
+        a = stored(random, (rows, depth), dtype, random.integers(2), 8 * int(random.integers(3)))
+        b = stored(random, (depth, columns), dtype, random.integers(2), int(random.integers(3)))
+        guarded = np.full((rows + 2, columns + 5), 7.0, dtype)
+        c = products(a, b, guarded[1:-1, 2 : 2 + columns])
+        assert relative_error(c, a, b) < TOLERANCE[dtype], (rows, columns, depth, a.strides, b.strides)
+        c[...] = 7
+        assert (guarded == 7).all(), (rows, columns, depth)
+
+
+@pytest.mark.parametrize("dtype", DTYPES)
+@pytest.mark.parametrize("transposed", [(0, 0), (1, 0), (0, 1), (1, 1)])
+def test_large_products_with_strides_that_clash_in_the_cache(products, dtype, transposed):
+    random = np.random.default_rng(8)
+    rows, columns, depth = 530, 1030, 600
+    a = stored(random, (rows, depth), dtype, transposed[0], 1024 - (rows if transposed[0] else depth))
+    b = stored(random, (depth, columns), dtype, transposed[1], 2048 - (depth if transposed[1] else columns))
+    c = products(a, b, np.full((rows, columns), np.nan, dtype))
+    assert relative_error(c, a, b) < TOLERANCE[dtype]
+
+
+@pytest.mark.parametrize("dtype", DTYPES)
+def test_bits_do_not_depend_on_how_the_work_is_divided(products, dtype):
+    random = np.random.default_rng(9)
+    rows, columns, depth = 301, 150, 530
+    for transposed in (0, 1):
+        a = stored(random, (rows, depth), dtype, transposed, 0)
+        b = stored(random, (depth, columns), dtype, 1 - transposed, 3)
+        whole = products(a, b, np.empty((rows, columns), dtype))
+        for row, column in [(1, 1), (13, 10), (150, 75), (299, 149)]:
+            parts = np.empty_like(whole)
+            for r in (slice(0, row), slice(row, None)):
+                for j in (slice(0, column), slice(column, None)):
+                    products(a[r], b[:, j], parts[r, j])
+            assert parts.tobytes() == whole.tobytes()
+
+
+def test_nan_and_infinity_stay_in_their_row_and_column(products):
+    a, b = np.ones((20, 40), "f4"), np.ones((40, 37), "f4")
+    a[3, 5], b[7, 36] = np.nan, np.inf
+    c = products(a, b, np.zeros((20, 37), "f4"))
+    assert np.isnan(c[3]).all() and np.isinf(np.delete(c[:, 36], 3)).all()
+    assert (np.delete(c, 3, axis=0)[:, :36] == 40).all()
+
+
+def test_twin_and_intrinsic_compute_the_same_product(addresses):
+    assert INTRINSICS.keys() == native.TWINS.keys()
+    matmul, flush, restore = (INTRINSICS[name] for name in ("matmul", "flush_denormals", "restore_denormals"))
+
+    @numba.njit(error_model="numpy")
+    def kernel(a, b, c, work):
+        old = flush()
+        matmul(a, 3, 1, 20, b, 2, 31, 1, c, 5, 33, 20, 31, 17, work)
+        restore(old)
+
+    random = np.random.default_rng(10)
+    for dtype in DTYPES:
+        a, b = random.random(400).astype(dtype), random.random(600).astype(dtype)
+        c, twin = np.zeros(700, dtype), np.zeros(700, dtype)
+        work = np.empty(tiles.WORK_BYTES // a.itemsize, dtype)
+        kernel(a, b, c, work)
+        tiles.matmul_twin(a, 3, 1, 20, b, 2, 31, 1, twin, 5, 33, 20, 31, 17, work)
+        np.testing.assert_allclose(c, twin, rtol=TOLERANCE[dtype])
+        with pytest.raises(AssertionError, match="of 700"):
+            tiles.matmul_twin(a, 0, 1, 20, b, 0, 31, 1, twin, 100, 33, 20, 31, 17, work)
+
+
+def test_best_steps_use_compiled_heights_only():
+    for tallest, heights in tiles.HEIGHTS.items():
+        steps = tiles.best_steps(tallest, 2)
+        assert all(step in heights and step <= left for left, step in enumerate(steps) if left)
+    assert tiles.best_steps(14, 2)[16] == 8
+
+
+def test_load_is_idempotent_and_needs_no_numba():
+    code = (
+        "import sys; from symgrad.codegen import native; code = native.build()\n"
+        "assert native.load(code) == native.load(code) and set(native.load(code)) == set(native.SYMBOLS)\n"
+        "assert 'numba' not in sys.modules"
+    )
+    subprocess.run([sys.executable, "-c", code], check=True)
+
+
+def test_link_names_what_is_missing():
+    code = native.build()
+    with pytest.raises(ValueError, match="does not define symgrad_nothing"):
+        native.link(code, [BARRIER, "symgrad_nothing"])
+
+
+def test_build_gives_the_same_bytes_and_the_digest_is_a_name():
+    assert native.build() == native.build()
+    assert len(native.source_digest()) == 64
+
+
+@pytest.mark.parametrize(
+    "environment",
+    [{"NUMBA_CPU_NAME": "generic"}, {"NUMBA_CPU_NAME": "haswell"}, {"NUMBA_CPU_FEATURES": "+64bit,+sse2"}],
+)
+def test_environment_chooses_the_processor_as_for_numba(environment):
+    if not host().triple.startswith("x86_64") and "generic" not in environment.values():
+        pytest.skip("an x86 processor")
+    code = "from symgrad.codegen.host import host; h = host(); print(h.cpu, h.features.count('avx512'), h.tile)"
+    run = subprocess.run(
+        [sys.executable, "-c", code], env=os.environ | environment, check=True, capture_output=True, text=True
+    )
+    expected = environment.get("NUMBA_CPU_NAME", llvm.get_host_cpu_name())
+    assert run.stdout.startswith(f"{expected} 0 ")
+
+
+@pytest.mark.parametrize("threads", [1, 2, 3, 5])
+def test_nobody_passes_the_barrier_before_all_have_arrived(addresses, threads):
+    barrier = ctypes.CFUNCTYPE(None, POINTER, INTEGER)(addresses[BARRIER])
+    state, arrivals, early = np.zeros(BARRIER_WORDS, np.int64), [0] * threads, []
+
+    def meet(thread):
+        for turn in range(1, 101):
+            arrivals[thread] = turn
+            barrier(state.ctypes.data, threads)
+            if min(arrivals) < turn:
+                early.append((thread, turn))
+            barrier(state.ctypes.data, threads)
+
+    Pool().run(meet, threads)
+    assert not early and arrivals == [100] * threads
+
+
+def test_denormals_are_flushed_and_restored(addresses):
+    if not host().triple.startswith(("x86_64", "aarch64", "arm64")):
+        pytest.skip("no switch on this processor")
+    flush = ctypes.CFUNCTYPE(INTEGER)(addresses[FLUSH])
+    restore = ctypes.CFUNCTYPE(None, INTEGER)(addresses[RESTORE])
+    tiny, half = np.full(8, 1e-38, "f4"), np.float32(1 / 16)
+    old = flush()
+    try:
+        flushed = tiny * half
+    finally:
+        restore(old)
+    assert (flushed == 0).all() and (tiny * half > 0).all()
+
+
+def test_pool_runs_every_number_once_with_any_count():
+    pool = Pool()
+    before = threading.active_count()
+    for threads in (1, 4, 2, 3, 4, 1):
+        seen = []
+        pool.run(seen.append, threads)
+        assert sorted(seen) == list(range(threads))
+    assert threading.active_count() == before + 3
+    caller = []
+    pool.run(lambda number: caller.append((number, threading.current_thread())), 2)
+    assert (0, threading.current_thread()) in caller
+    pool.close()
+    pool.run(caller.append, 2)
+
+
+@pytest.mark.parametrize("failing", [0, 1, 2])
+def test_pool_raises_after_all_have_returned(failing):
+    pool, finished = Pool(), []
+
+    def task(number):
+        if number == failing:
+            raise KeyError(number)
+        time.sleep(0.02)
+        finished.append(number)
+
+    with pytest.raises(KeyError):
+        pool.run(task, 3)
+    assert len(finished) == 2
+    pool.run(finished.append, 3)
+    assert len(finished) == 5
+
+
+def test_pool_holds_an_interrupt_back_until_all_have_returned():
+    assert threading.current_thread() is threading.main_thread()
+    pool, finished = Pool(), []
+
+    def task(number):
+        if number == 0:
+            signal.raise_signal(signal.SIGINT)
+        time.sleep(0.02)
+        finished.append(number)
+
+    with pytest.raises(KeyboardInterrupt):
+        pool.run(task, 3)
+    assert sorted(finished) == [0, 1, 2]
+    assert signal.getsignal(signal.SIGINT) is signal.default_int_handler
+    pool.run(finished.append, 3)
+    assert len(finished) == 6
+
+
+def test_two_callers_take_turns():
+    pool, running, overlaps = Pool(), set(), []
+
+    def call(caller):
+        def task(number):
+            if running - {caller}:
+                overlaps.append(caller)
+            running.add(caller)
+            time.sleep(0.001)
+
+        for _ in range(10):
+            pool.run(lambda number: (task(number), running.discard(caller)) if number == 0 else None, 2)
+
+    callers = [threading.Thread(target=call, args=(caller,)) for caller in range(3)]
+    for caller in callers:
+        caller.start()
+    for caller in callers:
+        caller.join(10)
+    assert not overlaps and not any(caller.is_alive() for caller in callers)
+
+
+@pytest.mark.skipif(not hasattr(os, "fork"), reason="no fork on this system")
+def test_pool_works_in_a_forked_child():
+    code = (
+        "import os; from symgrad.codegen.pool import Pool; pool, seen = Pool(), []; pool.run(seen.append, 3)\n"
+        "child = os.fork()\n"
+        "if not child:\n"
+        "    pool.run(seen.append, 3); os._exit(0 if sorted(seen) == [0, 0, 1, 1, 2, 2] else 1)\n"
+        "raise SystemExit(os.waitstatus_to_exitcode(os.waitpid(child, 0)[1]))"
+    )
+    subprocess.run([sys.executable, "-W", "ignore", "-c", code], check=True, timeout=30)
