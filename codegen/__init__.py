@@ -1,1 +1,1 @@
-"""From expressions to Numba kernels."""
+"""Code generation: expressions to schedule, to ownership, to loops, to Python source, to machine code by Numba."""

@@ -11,13 +11,13 @@ from dataclasses import dataclass, field
 
 from symgrad.codegen.loops import Call, If, Let, Loop, Note, Program, Slot, Statement, Store
 from symgrad.codegen.lower import Lowering, size_text
-from symgrad.codegen.schedule import Schedule, Stage, as_product, make_schedule
+from symgrad.codegen.schedule import Schedule, Stage, is_permutation, make_schedule
 from symgrad.codegen.sharding import Part, choose, place_barriers
 from symgrad.codegen.stages import Builder
 from symgrad.expression import sizes
-from symgrad.expression.node import Expr
-from symgrad.expression.ops import Constant, Leaf, Variable
-from symgrad.expression.scalars import BOOLEAN, INTEGER
+from symgrad.expression.node import Expr, leaves, make
+from symgrad.expression.ops import Cast, Constant, Extent, Leaf, Named, Variable
+from symgrad.expression.scalars import BOOLEAN, INTEGER, REAL
 from symgrad.expression.sizes import Size
 
 LANES = 16  # a thread's part of the last axis is a multiple of this
@@ -125,6 +125,7 @@ def assemble_training(outputs: Mapping[str, Expr], updates: Sequence[tuple[Expr,
 
     Without `training` only the outputs are computed: evaluation is the same code.
     """
+    outputs = {name: whole(e) for name, e in outputs.items()}
     gathered_names = {n for n, leaf in _leaves(outputs, updates).items() if isinstance(leaf.op, Variable) and leaf.shape[:1] == (batch,)}
     schedule = make_schedule(outputs, updates, gathered_names)
     leaves = schedule.inputs
@@ -148,9 +149,15 @@ def assemble_training(outputs: Mapping[str, Expr], updates: Sequence[tuple[Expr,
     return result
 
 
-def _leaves(outputs: Mapping[str, Expr], updates: Sequence[tuple[Expr, Expr]]) -> dict[str, Expr]:
-    from symgrad.expression.node import leaves
+def whole(node: Expr) -> Expr:
+    """A node that has a buffer of its own: what is a leaf or a transpose is copied."""
+    inner = node
+    while isinstance(inner.op, Named):
+        inner = inner.args[0]
+    return make(Cast(REAL), node) if isinstance(inner.op, Leaf | Constant | Extent) or is_permutation(inner) or node.kind != REAL else node
 
+
+def _leaves(outputs: Mapping[str, Expr], updates: Sequence[tuple[Expr, Expr]]) -> dict[str, Expr]:
     return leaves([*outputs.values(), *(v for _, v in updates), *(leaf for leaf, _ in updates)])
 
 
@@ -189,4 +196,3 @@ def finish(assembler: Assembler, parts: list[Part], body: list[Statement], name:
     return Assembled(program, schedule, parts, {s.name: s for s in slots}, inputs, constants, temporaries, tuple(named), block=widths)
 
 
-__all__ = ["Assembled", "as_product", "assemble", "assemble_training", "dtype_of"]

@@ -222,27 +222,28 @@ def make_schedule(outputs: Mapping[str, Expr], updates: Sequence[tuple[Expr, Exp
     for node in order:
         if node in stored:
             stages.append(Stage([node], [None], only_training=node not in forward))
-    stages += _update_stages(assignments)
+    stages += _update_stages(assignments, stored)
     _fuse_products(stages, order, stored)
-    check_updates(stages)
+    check_updates(stages, stored)
     inputs = {n.op.name: n for n in order if isinstance(n.op, Leaf)} | {leaf.name: leaf for leaf, _ in assignments}
     return Schedule(stages, wanted, assignments, inputs, names, stored)
 
 
-def _update_stages(assignments: Sequence[tuple[Expr, Expr]]) -> list[Stage]:
-    """Updates of one shape that share a gradient are one loop: weight and optimizer state together."""
+def _update_stages(assignments: Sequence[tuple[Expr, Expr]], stored: set[Expr]) -> list[Stage]:
+    """Updates of one shape that share a gradient or a state are one loop: weight and optimizer state together."""
     stages: list[Stage] = []
+    sources: list[set[Expr]] = []
     for leaf, value in assignments:
-        heavy = {n for n in topological([value]) if is_heavy(n)}
-        for stage in stages:
-            shared = {n for v in stage.nodes for n in topological([v]) if is_heavy(n)}
-            if stage.shape == value.shape and (shared & heavy or not heavy) and leaf.shape:
-                if set(stage.targets) & set(topological([value])) or shared & heavy:
-                    stage.nodes.append(value)
-                    stage.targets.append(leaf)
-                    break
+        source = {n for n in topological([value], stop=stored.__contains__) if n in stored or (isinstance(n.op, Leaf) and n.shape)}
+        for stage, other in zip(stages, sources, strict=True):
+            if stage.shape == value.shape and leaf.shape and source & other:
+                stage.nodes.append(value)
+                stage.targets.append(leaf)
+                other |= source
+                break
         else:
             stages.append(Stage([value], [leaf], only_training=True))
+            sources.append(source)
     return stages
 
 
@@ -281,11 +282,11 @@ def _entrywise_ends(node: Expr, using: Mapping[Expr, list[Expr]], home: Mapping[
     return ends
 
 
-def check_updates(stages: Sequence[Stage]) -> None:
+def check_updates(stages: Sequence[Stage], stored: set[Expr]) -> None:
     """Overwriting in place is right: an update reads no leaf that an earlier one has overwritten."""
     written: set[Expr] = set()
     for stage in stages:
-        read = {n for node in stage.nodes for n in topological([node]) if isinstance(n.op, Leaf)}
+        read = {n for node in stage.nodes for n in topological([node], stop=lambda n: n in stored) if isinstance(n.op, Leaf)}
         clash = read & written
         assert not clash, f"an update reads {', '.join(sorted(n.name for n in clash))} after it was overwritten"
         written |= {t for t in stage.targets if t is not None}

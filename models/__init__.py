@@ -1,1 +1,1 @@
-"""The models that come with the package."""
+"""The models that ship: each file is exactly what a user's own model file looks like."""

@@ -1,1 +1,82 @@
-"""symgrad, a symbolic differentiation compiler."""
+"""symgrad, a symbolic differentiation compiler: the formula on the screen is the code that runs.
+
+    import symgrad as sg
+
+    x, y = sg.variable("x", ("N", 3)), sg.variable("y", ("N",))
+    w = sg.parameter("w", (3,))
+    loss = sg.mean_squared_error(x @ w, y)
+    print(sg.simplify(sg.gradient(loss, w)))
+
+Names are looked up when first used, so that importing the package, and the command line's --help, cost nothing.
+"""
+
+from __future__ import annotations
+
+import importlib
+from typing import TYPE_CHECKING, Any
+
+__version__ = "0.1.0"
+
+_WHERE = {
+    "symgrad.expression.functions": (
+        "variable labels parameter exp log expm1 log1p log1mexp sqrt sin cos tan atan sinh cosh tanh erf sigmoid softplus relu sign floor "
+        "maximum minimum logaddexp equal not_equal logical_and logical_or logical_not where sum mean max min argmax logsumexp softmax "
+        "log_softmax dot outer einsum reshape transpose cast take scatter one_hot identity named add multiply"
+    ),
+    "symgrad.expression.losses": (
+        "mean_squared_error softmax_cross_entropy cross_entropy binary_cross_entropy accuracy mean_absolute_error"
+    ),
+    "symgrad.expression.node": "Expr constant",
+    "symgrad.expression.parse": "parse",
+    "symgrad.expression.scalar_functions": "elementwise to_sympy",
+    "symgrad.expression.serialize": "expression_to_json expression_from_json",
+    "symgrad.calculus.gradient": "gradient derive Derivation",
+    "symgrad.calculus.simplify": "simplify simplified",
+    "symgrad.evaluate": "evaluate",
+    "symgrad.formula": "formula",
+    "symgrad.codegen.kernel": "compile Kernel",
+    "symgrad.training.initializers": "zeros ones normal uniform glorot_uniform he_uniform",
+    "symgrad.training.optimizers": "sgd momentum nesterov adagrad rmsprop adam",
+    "symgrad.training.schedules": "constant_rate step_decay exponential_decay cosine_decay",
+    "symgrad.training.model": "Model Training load History",
+    "symgrad.data": "Dataset mnist",
+    "symgrad.errors": (
+        "SymgradError ExpressionError ShapeError GradientError BindingError CompileError DataError ModelError NotFoundError OutputError "
+        "StorageError ConfigurationError DivergenceError"
+    ),
+}
+_HOME = {name: module for module, names in _WHERE.items() for name in names.split()} | {"abs": "symgrad.expression.functions"}
+_ALIASES = {"abs": "absolute"}
+
+if TYPE_CHECKING:
+    from symgrad.calculus.gradient import Derivation as Derivation, derive as derive, gradient as gradient
+    from symgrad.calculus.simplify import simplified as simplified, simplify as simplify
+    from symgrad.codegen.kernel import Kernel as Kernel, compile as compile
+    from symgrad.data import Dataset as Dataset, mnist as mnist
+    from symgrad.errors import *  # noqa: F403
+    from symgrad.evaluate import evaluate as evaluate
+    from symgrad.expression.functions import *  # noqa: F403
+    from symgrad.expression.losses import *  # noqa: F403
+    from symgrad.expression.node import Expr as Expr, constant as constant
+    from symgrad.expression.parse import parse as parse
+    from symgrad.expression.scalar_functions import elementwise as elementwise, to_sympy as to_sympy
+    from symgrad.expression.serialize import expression_from_json as expression_from_json, expression_to_json as expression_to_json
+    from symgrad.formula import formula as formula
+    from symgrad.training.initializers import *  # noqa: F403
+    from symgrad.training.model import History as History, Model as Model, Training as Training, load as load
+    from symgrad.training.optimizers import *  # noqa: F403
+    from symgrad.training.schedules import *  # noqa: F403
+
+__all__ = sorted([*_HOME, "__version__"])
+
+
+def __getattr__(name: str) -> Any:
+    if name not in _HOME:
+        raise AttributeError(f"symgrad has no {name!r}")
+    value = getattr(importlib.import_module(_HOME[name]), _ALIASES.get(name, name))
+    globals()[name] = value
+    return value
+
+
+def __dir__() -> list[str]:
+    return list(__all__)

@@ -145,12 +145,10 @@ def test_small_arguments_survive_the_flags_of_the_caller():
     np.testing.assert_allclose(apply("softplus", np.full(64, -20, "f4")), 2.0611536e-9, rtol=1e-6)
 
 
-@pytest.mark.parametrize(
-    "name", ["exp", "expm1", "log", "log1p", "log1mexp", "tanh", "erf", "sigmoid", "softplus", "sqrt"]
-)
+@pytest.mark.parametrize("name", ["exp", "expm1", "log", "log1p", "log1mexp", "tanh", "erf", "sigmoid", "softplus"])
 def test_loops_over_float32_become_vector_code(name):
     loop = looped(name)
     loop.compile("void(float32[::1], float32[::1])")
     (code,) = loop.inspect_llvm().values()
-    assert re.search(r"f(mul|sub) .*<\d+ x float>|sqrt\.v\d+f32", code)
+    assert re.search(r"f(mul|sub) .*<\d+ x float>", code)
     assert not re.search(rf"call .*@{name}f?\(", code)

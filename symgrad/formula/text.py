@@ -38,8 +38,6 @@ def text(tree: Math) -> str:
             return name(symbol) if symbol.isidentifier() else symbol
         case Number(number):
             return number.replace("-", "−")
-        case Infix("tensor" as _, _, _):
-            raise AssertionError
         case Infix(sign, parts, level):
             return _infix(sign, parts, level)
         case Negative(part):

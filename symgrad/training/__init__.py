@@ -1,1 +1,1 @@
-"""Optimizers, schedules and the training loop."""
+"""Training: initialisers, optimizers and schedules as expressions, the model's verbs, the loop over epochs."""

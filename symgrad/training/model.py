@@ -1,0 +1,255 @@
+"""A model: an expression with its inputs, targets, loss and metrics, and the verbs of the lecture.
+
+`compile, fit, evaluate, predict, summary, save` do what they do in Keras; the loss is in the expression. The command
+line is a thin face of the same functions. The loop over epochs stands in `fit`, files in `saved`.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, field, replace
+from functools import cached_property
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from symgrad.errors import BindingError, ConfigurationError, ModelError
+from symgrad.expression import losses, sizes
+from symgrad.expression.node import Expr, leaves, topological
+from symgrad.expression.ops import Leaf, Named, Parameter, Variable
+from symgrad.training import initializers
+from symgrad.training.optimizers import Optimizer, as_optimizer, rmsprop
+from symgrad.training.schedules import Schedule, as_schedule
+
+Metric = Callable[[Expr, Expr], Expr]
+
+
+@dataclass(frozen=True)
+class Training:
+    """How a model is trained unless told otherwise. Raises ConfigurationError for values that make no sense."""
+
+    optimizer: Optimizer = field(default_factory=rmsprop)
+    batch_size: int = 128
+    epochs: int = 5
+    schedule: Schedule = field(default_factory=Schedule)
+    dtype: str = "float32"
+
+    def __post_init__(self) -> None:
+        for name, low in (("batch_size", 1), ("epochs", 0)):
+            value = getattr(self, name)
+            if not isinstance(value, int) or isinstance(value, bool) or value < low:
+                raise ConfigurationError(f"{name} is a whole number from {low} on, not {value!r}")
+        if self.dtype not in ("float32", "float64"):
+            raise ConfigurationError(f"dtype is float32 or float64, not {self.dtype!r}")
+        as_optimizer(self.optimizer)
+
+
+@dataclass
+class History:
+    """What fit did: one record for each epoch, as in the history file."""
+
+    epochs: list[dict[str, Any]] = field(default_factory=list)
+    stopped_early: bool = False
+    checkpoint: Path | None = None
+
+    def __getitem__(self, name: str) -> list[float]:
+        """One column: history["val_loss"]."""
+        return [record[name] for record in self.epochs if name in record]
+
+
+def _metric(value: object) -> Metric:
+    if callable(value):
+        return value
+    if value in losses.METRICS:
+        return losses.METRICS[str(value)]
+    raise ConfigurationError(f"there is no metric {value!r}; there are {', '.join(losses.METRICS)}, or a function (output, target) -> expression")
+
+
+class Model:
+    """A network as expressions, its weights as arrays.
+
+    `inputs` and `targets` are variables whose first axis is the batch; `output` is what predict gives; `loss` is a
+    scalar. Raises ModelError when they do not belong together.
+    """
+
+    def __init__(self, inputs: Sequence[Expr], targets: Sequence[Expr], output: Expr, loss: Expr, metrics: Sequence[object] = (),
+                 training: Training | None = None, name: str = "model") -> None:  # fmt: skip
+        self.inputs, self.targets, self.output, self.loss = list(inputs), list(targets), output, loss
+        self.training = training or Training()
+        self.name, self.arguments, self.source = name, {}, ""  # type: tuple[str, dict[str, Any], str]
+        self.metrics: dict[str, Expr] = {}
+        self._set_metrics(metrics)
+        self._check()
+        self.weights: dict[str, np.ndarray] = {}
+        self.state: dict[str, np.ndarray] = {}
+        self.threads: int | None = None
+
+    def _set_metrics(self, metrics: Sequence[object]) -> None:
+        self.metrics = {}
+        for value in metrics:
+            function = _metric(value)
+            self.metrics[getattr(function, "__name__", str(value))] = function(self.output, self.targets[0])
+
+    def _check(self) -> None:
+        if self.loss.shape:
+            raise ModelError(f"the loss of a model is a scalar, but {self.loss.label} has shape {sizes.text(self.loss.shape)}: take its mean")
+        given = [*self.inputs, *self.targets]
+        for leaf in given:
+            if not isinstance(leaf.op, Variable):
+                raise ModelError(f"inputs and targets are variables (sg.variable, sg.labels), but {leaf.label} is {type(leaf.op).__name__}")
+        used = leaves([self.loss, self.output, *self.metrics.values()])
+        for leaf in used.values():
+            if isinstance(leaf.op, Variable) and leaf not in given:
+                raise ModelError(f"the model uses {leaf.name}, declared at {leaf.op.place}, which is neither an input nor a target: list it in inputs=")
+        lacking = set(leaves([self.output])) & {t.name for t in self.targets}
+        if lacking:
+            raise ModelError(f"the output depends on the target {', '.join(sorted(lacking))}, which is not known when predicting")
+
+    @cached_property
+    def parameters(self) -> dict[str, Expr]:
+        """The trained leaves by name, in order of use."""
+        return {n: leaf for n, leaf in leaves([self.output, self.loss]).items() if isinstance(leaf.op, Parameter)}
+
+    @property
+    def parameter_count(self) -> int:
+        """How many numbers are trained."""
+        return sum(math.prod(p.shape) for p in self.parameters.values())
+
+    @cached_property
+    def batch(self) -> str:
+        """The name of the batch axis. Raises ModelError when inputs and targets do not share one."""
+        first = self.inputs[0].shape[:1]
+        for leaf in [*self.inputs, *self.targets]:
+            if not leaf.shape or leaf.shape[:1] != first or not isinstance(leaf.shape[0], str):
+                raise ModelError(
+                    f"training goes through the rows of a batch, but {leaf.name} has shape {sizes.text(leaf.shape)}: give every input and target "
+                    "the same named first axis, as in sg.variable('x', ('N', 784))"
+                )
+        return str(first[0])
+
+    @cached_property
+    def gradients(self) -> Any:
+        """The derivation and the simplified gradients of the loss with respect to every parameter."""
+        from symgrad.training.derived import derive_model
+
+        return derive_model(self)
+
+    def initialize(self, seed: int = 0, force: bool = False) -> None:
+        """Draw the starting weights; what is there already stays unless `force`."""
+        if not self.weights or force:
+            self.weights = {
+                name: initializers.draw(p.op.initializer, p.shape, seed, i).astype(self.training.dtype)
+                for i, (name, p) in enumerate(self.parameters.items())
+                if isinstance(p.op, Parameter)
+            }
+            self.state = {}
+
+    def compile(self, optimizer: object = None, metrics: Sequence[object] | None = None, learning_rate: float | None = None,
+                schedule: object = None, batch_size: int | None = None, dtype: str | None = None, threads: int | None = None) -> None:  # fmt: skip
+        """Choose how to train. The loss is in the expression, so it is not an argument here. Raises ConfigurationError."""
+        chosen = as_optimizer(optimizer if optimizer is not None else self.training.optimizer, learning_rate)
+        changes: dict[str, Any] = {"optimizer": chosen}
+        if schedule is not None:
+            changes["schedule"] = as_schedule(schedule)
+        if batch_size is not None:
+            changes["batch_size"] = batch_size
+        if dtype is not None:
+            changes["dtype"] = dtype
+        if threads is not None and (not isinstance(threads, int) or not 1 <= threads <= 256):
+            raise ConfigurationError(f"threads is a number from 1 to 256, not {threads!r}")
+        self.training = replace(self.training, **changes)
+        self.threads = threads if threads is not None else self.threads
+        if metrics is not None:
+            self._set_metrics(metrics)
+        self.weights = {n: w.astype(self.training.dtype) for n, w in self.weights.items()}
+        self.state = {}
+        self.__dict__.pop("steps", None)
+
+    @cached_property
+    def steps(self) -> Any:
+        """The compiled training step."""
+        from symgrad.training.steps import Steps
+
+        return Steps(self)
+
+    def fit(self, x: Any, y: Any, epochs: int | None = None, batch_size: int | None = None, validation_data: tuple[Any, Any] | None = None,
+            **options: Any) -> History:  # fmt: skip
+        """Train on arrays x (rows, ...) and y; see `symgrad.training.fit.fit` for the options (seed, out, resume ...)."""
+        from symgrad.training.fit import fit
+
+        return fit(self, x, y, epochs, batch_size, validation_data, **options)
+
+    def evaluate(self, x: Any, y: Any, batch_size: int = 1000) -> dict[str, float]:
+        """The loss and the metrics over arrays, weighted by rows. Raises BindingError."""
+        self.initialize()
+        return self.steps.evaluate(self.bind(x, y), batch_size)[0]
+
+    def predict(self, x: Any, batch_size: int = 1000) -> np.ndarray:
+        """The output for each row of x. Raises BindingError."""
+        self.initialize()
+        return self.predictor(dict(zip([i.name for i in self.inputs], _listed(x, len(self.inputs)), strict=True)))
+
+    @cached_property
+    def _kernel(self) -> Any:
+        from symgrad.codegen.kernel import compile
+
+        return compile(self.output, dtype=self.training.dtype, threads=1)
+
+    def predictor(self, given: dict[str, Any]) -> np.ndarray:
+        """The output over bound inputs, by a kernel of its own that computes nothing else."""
+        result: np.ndarray = self._kernel({**given, **{n: w for n, w in self.weights.items() if n in leaves([self.output])}})
+        return result
+
+    def bind(self, x: Any, y: Any) -> dict[str, np.ndarray]:
+        """Arrays by name, checked against the declarations. Raises BindingError."""
+        from symgrad.expression import binding
+
+        given = [*self.inputs, *self.targets]
+        values = [*_listed(x, len(self.inputs)), *_listed(y, len(self.targets))]
+        arrays = {leaf.name: binding.as_array(v, leaf) for leaf, v in zip(given, values, strict=True)}
+        extents = binding.bind_sizes(given, arrays)
+        if extents.get(self.batch, 0) == 0:
+            raise BindingError("there are no rows: give at least one")
+        for leaf in given:
+            binding.check_labels(leaf, arrays[leaf.name])
+        return arrays
+
+    def summary(self) -> str:
+        """Named nodes and parameters with shapes and counts, as text."""
+        rows = [("name", "formula", "shape", "parameters")]
+        for node in topological([self.output]):
+            if isinstance(node.op, Leaf | Named):
+                count = f"{math.prod(node.shape):,}" if isinstance(node.op, Parameter) else ""
+                what = type(node.op).__name__.lower() if isinstance(node.op, Leaf) else node.args[0].label
+                rows.append((node.op.name, what, sizes.text(node.shape), count))
+        widths = [max(len(r[i]) for r in rows) for i in range(4)]
+        lines = ["  ".join(c.ljust(w) if i < 3 else c.rjust(w) for i, (c, w) in enumerate(zip(r, widths, strict=True))).rstrip() for r in rows]
+        return "\n".join([lines[0], "─" * (sum(widths) + 6), *lines[1:], "─" * (sum(widths) + 6), f"{self.parameter_count:,} parameters"])
+
+    def save(self, path: str | Path) -> Path:
+        """Write weights, optimizer state and the expression as data to one safetensors file. Raises OutputError, StorageError."""
+        from symgrad.training.saved import save_model
+
+        self.initialize()
+        return save_model(self, Path(path))
+
+
+def _listed(value: Any, count: int) -> list[Any]:
+    """One array, or as many as there are leaves."""
+    if count == 1 and not isinstance(value, list | tuple):
+        return [value]
+    values = list(value)
+    if count == 1 and len(values) != 1:
+        return [np.asarray(value)]
+    if len(values) != count:
+        raise BindingError(f"{count} arrays are needed, {len(values)} were given")
+    return values
+
+
+def load(path: str | Path) -> Model:
+    """A model from a checkpoint: weights and expression, nothing of it is run. Raises ModelError, NotFoundError."""
+    from symgrad.training.saved import load_model
+
+    return load_model(Path(path))

@@ -1,0 +1,144 @@
+"""The training step as machine code: forward, backward and optimizer compiled as one module, and its data in memory.
+
+It runs steps over rows picked from whole arrays and returns to Python at least every 100 ms, so that Ctrl-C and a
+progress bar work. It knows nothing of epochs, files or the terminal.
+"""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Iterator, Mapping
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+
+from symgrad.calculus.simplify import simplify
+from symgrad.codegen.kernel import Machine, default_threads, flat
+from symgrad.codegen.program import assemble_training, dtype_of
+from symgrad.expression import functions as f
+from symgrad.expression import sizes
+from symgrad.expression.node import Expr, leaves
+from symgrad.expression.ops import Constant
+
+if TYPE_CHECKING:
+    from symgrad.training.model import Model
+
+SLICE = 0.05  # seconds of work between two returns to Python
+
+
+class Steps:
+    """The compiled steps of one model. `machine` holds the generated source."""
+
+    def __init__(self, model: Model) -> None:
+        self.model = model
+        self.dtype = model.training.dtype
+        self.threads = model.threads or default_threads()
+        derived = model.gradients
+        self._taken = set(leaves([derived.loss, derived.output, *derived.metrics.values()]))
+        self.rate, self.count = f.variable(self._free("learning_rate")), f.variable(self._free("t"))
+        self.states: dict[str, tuple[Expr, str]] = {}  # name of a state tensor -> (leaf, parameter)
+        updates = self._updates(derived.gradients)
+        outputs = {"loss": derived.loss, **derived.metrics, "output": derived.output}
+        program = assemble_training(outputs, updates, model.batch, [self.rate, self.count], self.dtype, "train")
+        self.machine = Machine(program, f"training of {model.name}")
+        self.scalars = [n for n in program.scalars]
+        self._buffers: tuple[int, dict[str, np.ndarray]] = (0, {})
+
+    def _free(self, name: str) -> str:
+        """A name that no leaf of the model has."""
+        while name in self._taken:
+            name += "_"
+        self._taken.add(name)
+        return name
+
+    def _updates(self, gradients: Mapping[str, Expr]) -> list[tuple[Expr, Expr]]:
+        """Every weight and state tensor with its new value, by the optimizer's formula."""
+        optimizer = self.model.training.optimizer
+        updates: list[tuple[Expr, Expr]] = []
+        for name, parameter in self.model.parameters.items():
+            state = {s: f.variable(self._free(f"{name}_{s}"), parameter.shape) for s in optimizer.states}
+            weight, new = optimizer.update(parameter, gradients[name], self.rate, self.count, state)
+            updates += [(state[s], value) for s, value in new.items()] + [(parameter, weight)]
+            self.states |= {leaf.name: (leaf, name) for leaf in state.values()}
+        values = simplify([value for _, value in updates])
+        return [(leaf, value) for (leaf, _), value in zip(updates, values, strict=True)]
+
+    def prepare(self) -> None:
+        """Have the optimizer's state tensors, zero at the start."""
+        model = self.model
+        for name, (leaf, _) in self.states.items():
+            if name not in model.state:
+                model.state[name] = np.zeros(leaf.shape, self.dtype)
+
+    def tables(self, arrays: Mapping[str, np.ndarray]) -> dict[str, np.ndarray | int]:
+        """The slots that stay the same over many steps: data, weights, state, constants."""
+        self.prepare()
+        program = self.machine.assembled
+        values: dict[str, np.ndarray | int] = {}
+        for slot, leaf in program.inputs.items():
+            name = leaf.name
+            if name in arrays:
+                values[slot] = flat(arrays[name], dtype_of(leaf, self.dtype))
+            elif name in self.model.weights:
+                values[slot] = self.model.weights[name].reshape(-1)
+            elif name in self.model.state:
+                values[slot] = self.model.state[name].reshape(-1)
+        for slot, node in program.constants.items():
+            assert isinstance(node.op, Constant)
+            values[slot] = flat(node.op.array, dtype_of(node, self.dtype))
+        return values
+
+    def buffers(self, batch_size: int) -> dict[str, np.ndarray]:
+        """Temporary buffers that hold batches of up to a size."""
+        if self._buffers[0] < batch_size:
+            self._buffers = (batch_size, self.machine.temporaries({self.model.batch: batch_size}))
+        return self._buffers[1]
+
+    def run(self, tables: Mapping[str, Any], order: np.ndarray, batch_size: int, first: int, last: int, training: bool,
+            rates: np.ndarray, counts: np.ndarray, kept: Mapping[str, np.ndarray]) -> None:  # fmt: skip
+        """Steps `first` to `last` over the rows in `order`; scalars and outputs of each land in `kept`."""
+        program = self.machine.assembled
+        slot = {leaf: name for name, leaf in program.inputs.items()}
+        values: dict[str, Any] = dict(tables) | self.buffers(batch_size)
+        values |= {"first_step": first, "last_step": last, "batch_size": batch_size, "total_rows": len(order), "training": int(training)}
+        values |= {"rows": order} | {f"kept_{name}": array for name, array in kept.items()}
+        for leaf, array in ((self.rate, rates), (self.count, counts)):
+            if leaf in slot:
+                values[slot[leaf]] = array
+        self.machine.run(values, self.threads)
+
+    def sliced(self, tables: Mapping[str, Any], order: np.ndarray, batch_size: int, first: int, training: bool, rates: np.ndarray,
+               counts: np.ndarray, kept: Mapping[str, np.ndarray]) -> Iterator[tuple[int, int]]:  # fmt: skip
+        """Run all steps from `first` on in slices of about 50 ms, giving (from, to) after each."""
+        total, width = -(-len(order) // batch_size), 1
+        while first < total:
+            last = min(total, first + width)
+            started = time.perf_counter()
+            self.run(tables, order, batch_size, first, last, training, rates, counts, kept)
+            spent = time.perf_counter() - started
+            yield first, last
+            width = max(1, min(4 * width, int(width * SLICE / max(spent, 1e-6))))
+            first = last
+
+    def kept(self, rows: int, steps: int) -> dict[str, np.ndarray]:
+        """Room for what the kernel keeps: each scalar for each step, the output for each row."""
+        program = self.machine.assembled
+        found: dict[str, np.ndarray] = {name: np.zeros(max(1, steps), np.float64) for name in program.scalars}
+        for name in program.rows:
+            node = program.schedule.outputs[name]
+            width = int(np.prod([sizes.bind(s, {}) for s in node.shape[1:]], dtype=np.int64))
+            found[name] = np.zeros((rows, width), self.dtype)
+        return found
+
+    def evaluate(self, arrays: Mapping[str, np.ndarray], batch_size: int) -> tuple[dict[str, float], np.ndarray]:
+        """Loss and metrics over all rows, weighted by rows, and the output of each row."""
+        first = next(iter(arrays.values()))
+        rows = len(first)
+        batch_size = min(batch_size, rows)
+        steps = -(-rows // batch_size)
+        kept = self.kept(rows, steps)
+        nothing = np.zeros(max(1, steps), self.dtype)
+        for _ in self.sliced(self.tables(arrays), np.arange(rows), batch_size, 0, False, nothing, nothing, kept):
+            pass
+        weights = np.minimum(batch_size, rows - np.arange(steps) * batch_size)
+        return {n: float(kept[n] @ weights / rows) for n in self.scalars}, kept.get("output", np.zeros((rows, 0)))
