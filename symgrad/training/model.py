@@ -174,6 +174,14 @@ class Model:
 
         return Steps(self)
 
+    def source_text(self) -> str:
+        """The generated source of the training step, without compiling it."""
+        from symgrad.codegen.source import source
+        from symgrad.training.steps import Plan
+
+        plan = Plan(self)
+        return source(plan.program.program, plan.title)
+
     def fit(self, x: Any, y: Any, epochs: int | None = None, batch_size: int | None = None, validation_data: tuple[Any, Any] | None = None,
             **options: Any) -> History:  # fmt: skip
         """Train on arrays x (rows, ...) and y; see `symgrad.training.fit.fit` for the options (seed, out, resume ...)."""

@@ -26,23 +26,19 @@ if TYPE_CHECKING:
 SLICE = 0.05  # seconds of work between two returns to Python
 
 
-class Steps:
-    """The compiled steps of one model. `machine` holds the generated source."""
+class Plan:
+    """What is compiled for a model: outputs, updates by the optimizer's formulas, and the leaves these need."""
 
     def __init__(self, model: Model) -> None:
-        self.model = model
-        self.dtype = model.training.dtype
-        self.threads = model.threads or default_threads()
         derived = model.gradients
+        self.model = model
         self._taken = set(leaves([derived.loss, derived.output, *derived.metrics.values()]))
         self.rate, self.count = f.variable(self._free("learning_rate")), f.variable(self._free("t"))
-        self.states: dict[str, tuple[Expr, str]] = {}  # name of a state tensor -> (leaf, parameter)
+        self.states: dict[str, Expr] = {}  # state tensors by name
         updates = self._updates(derived.gradients)
         outputs = {"loss": derived.loss, **derived.metrics, "output": derived.output}
-        program = assemble_training(outputs, updates, model.batch, [self.rate, self.count], self.dtype, "train")
-        self.machine = Machine(program, f"training of {model.name}")
-        self.scalars = [n for n in program.scalars]
-        self._buffers: tuple[int, dict[str, np.ndarray]] = (0, {})
+        dtype = model.training.dtype
+        self.program = assemble_training(outputs, updates, model.batch, [self.rate, self.count], dtype, "train")
 
     def _free(self, name: str) -> str:
         """A name that no leaf of the model has."""
@@ -59,14 +55,32 @@ class Steps:
             state = {s: f.variable(self._free(f"{name}_{s}"), parameter.shape) for s in optimizer.states}
             weight, new = optimizer.update(parameter, gradients[name], self.rate, self.count, state)
             updates += [(state[s], value) for s, value in new.items()] + [(parameter, weight)]
-            self.states |= {leaf.name: (leaf, name) for leaf in state.values()}
+            self.states |= {leaf.name: leaf for leaf in state.values()}
         values = simplify([value for _, value in updates])
         return [(leaf, value) for (leaf, _), value in zip(updates, values, strict=True)]
+
+    @property
+    def title(self) -> str:
+        return f"training of {self.model.name}"
+
+
+class Steps:
+    """The compiled steps of one model. `machine` holds the generated source."""
+
+    def __init__(self, model: Model) -> None:
+        self.model = model
+        self.dtype = model.training.dtype
+        self.threads = model.threads or default_threads()
+        plan = Plan(model)
+        self.rate, self.count, self.states = plan.rate, plan.count, plan.states
+        self.machine = Machine(plan.program, plan.title)
+        self.scalars = list(plan.program.scalars)
+        self._buffers: tuple[int, dict[str, np.ndarray]] = (0, {})
 
     def prepare(self) -> None:
         """Have the optimizer's state tensors, zero at the start."""
         model = self.model
-        for name, (leaf, _) in self.states.items():
+        for name, leaf in self.states.items():
             if name not in model.state:
                 model.state[name] = np.zeros(leaf.shape, self.dtype)
 

@@ -1,0 +1,80 @@
+"""The commands that use a trained model: evaluate and predict."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+import numpy as np
+
+from symgrad import data
+from symgrad.cli import draw, find
+from symgrad.cli.inspect import show_json
+from symgrad.errors import BindingError, ConfigurationError, DataError
+from symgrad.training.model import Model, load
+
+
+def test_arrays(source: str | None, label: str | None, limit: int | None) -> tuple[data.Dataset, np.ndarray, np.ndarray]:
+    """The test part of a data set; all of it where it has none."""
+    dataset = data.load(source, label)
+    if limit is not None:
+        dataset = dataset.limit(limit)
+    if dataset.x_test is None or dataset.y_test is None:
+        return dataset, dataset.x_train, dataset.y_train
+    return dataset, dataset.x_test, dataset.y_test
+
+
+def confusion(model: Model, output: np.ndarray, truth: np.ndarray) -> np.ndarray | None:
+    """Counts of truth against prediction; None when the model does not tell classes apart."""
+    if output.ndim != 2 or output.shape[1] < 2 or truth.dtype.kind not in "iu" or truth.ndim != 1:
+        return None
+    classes = output.shape[1]
+    return np.bincount(truth * classes + output.argmax(axis=1), minlength=classes * classes).reshape(classes, classes)
+
+
+def evaluate_command(checkpoint: str | None, source: str | None, label: str | None, limit: int | None, threads: int | None, as_json: bool) -> None:
+    """Loss, metrics and confusion matrix on the test data."""
+    path = find.find_checkpoint(checkpoint)
+    model = load(path)
+    model.threads = threads
+    dataset, x, y = test_arrays(source, label, limit)
+    values, output = model.steps.evaluate(model.bind(x, y), 1000)
+    matrix = confusion(model, output, y)
+    if as_json:
+        show_json({"model": model.name, "checkpoint": str(path), "rows": len(x), **values, "confusion": matrix.tolist() if matrix is not None else None})
+        return
+    print(f"{model.name} from {path}, {len(x):,} rows of {dataset.name}")
+    print("  ".join(f"{name} {value:.4f}" for name, value in values.items()))
+    if matrix is not None:
+        names = dataset.classes or tuple(map(str, range(len(matrix))))
+        print(draw.confusion(matrix, names[: len(matrix)]))
+
+
+def predict_command(images: Sequence[str], checkpoint: str | None, indices: Sequence[int], source: str | None, as_json: bool) -> None:
+    """Probabilities for images and for rows of the test data."""
+    if not images and not indices:
+        raise ConfigurationError("there is nothing to predict: give PNG or .npy files, or rows of the test data with --test-index 0")
+    path = find.find_checkpoint(checkpoint)
+    model = load(path)
+    rows: list[tuple[str, np.ndarray, int | None]] = [(name, data.image(name), None) for name in images]
+    if indices:
+        _, x, y = test_arrays(source, None, None)
+        for index in indices:
+            if index >= len(x):
+                raise DataError(f"--test-index {index}: the test data has {len(x)} rows, 0 to {len(x) - 1}")
+            rows.append((f"test {index}", x[index], int(y[index])))
+    stacked = np.stack([image for _, image, _ in rows])
+    wanted = model.inputs[0].shape[1:]
+    if stacked.shape[1:] != wanted:
+        raise BindingError(f"{model.name} takes inputs of shape {wanted}, the images have {stacked.shape[1:]}")
+    output = model.predict(stacked)
+    results = []
+    for (name, image, truth), row in zip(rows, output, strict=True):
+        probabilities = np.atleast_1d(row)
+        best = int(probabilities.argmax())
+        results.append({"image": name, "prediction": best, "probabilities": [float(p) for p in probabilities]} | ({"truth": truth} if truth is not None else {}))
+        if not as_json:
+            print(draw.digit(image))
+            known = "" if truth is None else f" (truth {truth}{'' if truth == best else ', WRONG'})"
+            print(f"{name}: {best}{known}   " + "  ".join(f"{k}: {p:.3f}" for k, p in enumerate(probabilities) if p >= 0.0005))
+    if as_json:
+        show_json({"model": model.name, "checkpoint": str(path), "predictions": results})

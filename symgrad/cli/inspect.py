@@ -1,0 +1,122 @@
+"""The commands that show: gradients, summary, source, models, info, cache."""
+
+from __future__ import annotations
+
+import json
+import math
+import sys
+from collections.abc import Sequence
+from typing import Any
+
+from symgrad.cli import find
+from symgrad.expression.node import topological
+from symgrad.expression.ops import Leaf, Named, Parameter
+from symgrad.formula import Definition, aligned, definitions
+from symgrad.formula.text import name as shown
+from symgrad.training.model import Model
+
+
+def show_json(value: Any) -> None:
+    """Data on stdout."""
+    print(json.dumps(value, ensure_ascii=False, indent=2 if sys.stdout.isatty() else None, allow_nan=False))
+
+
+def gradient_formulas(model: Model) -> tuple[list[Definition], list[Definition]]:
+    """The gradients of a model by title, and what their names stand for."""
+    return definitions({f"∂L/∂{shown(name)}": g for name, g in model.gradients.gradients.items()})
+
+
+def gradient_lines(model: Model, indent: int = 0) -> list[str]:
+    """The formulas as lines of at most 100 columns."""
+    main, where = gradient_formulas(model)
+    return [*aligned(main, indent), " " * indent + "where", *aligned(where, indent + 2)] if where else aligned(main, indent)
+
+
+def gradients_command(name: str, parameters: Sequence[str], as_json: bool) -> None:
+    """The gradient formulas of a model."""
+    model = find.find_model(name, parameters)
+    if not as_json:
+        print("\n".join(gradient_lines(model)))
+        return
+    main, where = gradient_formulas(model)
+    show_json({
+        "model": model.name,
+        "gradients": {p: {"formula": str(d).split(" = ", 1)[1], "shape": list(d.node.shape)} for p, d in zip(model.parameters, main, strict=True)},
+        "where": [{"name": d.name, "formula": str(d).split(" = ", 1)[1], "shape": list(map(str, d.node.shape))} for d in where],
+        "derive_seconds": model.gradients.seconds,
+    })  # fmt: skip
+
+
+def summary_command(name: str, parameters: Sequence[str], as_json: bool) -> None:
+    """Named nodes, shapes and counts."""
+    model = find.find_model(name, parameters)
+    if not as_json:
+        print(model.summary())
+        return
+    nodes = [n for n in topological([model.output]) if isinstance(n.op, Leaf | Named)]
+    rows = [{"name": n.name, "kind": type(n.op).__name__.lower(), "shape": [s if isinstance(s, int) else str(s) for s in n.shape],
+             "parameters": math.prod(n.shape) if isinstance(n.op, Parameter) else 0} for n in nodes]  # fmt: skip
+    show_json({"model": model.name, "nodes": rows, "parameters": model.parameter_count})
+
+
+def source_command(name: str, parameters: Sequence[str], dtype: str | None, optimizer: str | None, as_json: bool) -> None:
+    """The generated module."""
+    model = find.find_model(name, parameters)
+    model.compile(optimizer=optimizer, dtype=dtype)
+    text = model.source_text()
+    if as_json:
+        show_json({"model": model.name, "dtype": model.training.dtype, "source": text})
+    else:
+        print(text, end="")
+
+
+def models_command(as_json: bool) -> None:
+    """The models that ship, with their first line of documentation."""
+    import importlib
+
+    rows = []
+    for name, module in find.shipped().items():
+        about = (importlib.import_module(module).__doc__ or "").strip().splitlines()[0]
+        rows.append({"model": name, "about": about, "parameters": find.find_model(name, []).parameter_count})
+    if as_json:
+        show_json(rows)
+        return
+    width = max(len(r["model"]) for r in rows)
+    for row in rows:
+        print(f"{row['model']:<{width}}  {row['parameters']:>9,} parameters  {row['about']}")
+
+
+def info_command(as_json: bool) -> None:
+    """What this installation runs on."""
+    import platform
+    from importlib.metadata import version
+
+    from symgrad import __version__
+    from symgrad.codegen import cache
+    from symgrad.codegen.host import facts
+    from symgrad.codegen.kernel import default_threads
+
+    folder = cache.folder()
+    kernels = sum(1 for f in folder.glob("*/manifest.json")) if folder.is_dir() else 0
+    packages = {p: version(p) for p in ("numpy", "numba", "llvmlite", "sympy", "safetensors", "typer", "rich")}
+    value = {"symgrad": __version__, "python": platform.python_version(), **packages, **facts(), "threads": default_threads(),
+             "cache": str(folder), "kernels": kernels, "cache trouble": cache.trouble(folder) or "none"}  # fmt: skip
+    if as_json:
+        show_json(value)
+        return
+    width = max(map(len, value))
+    for key, item in value.items():
+        print(f"{key:<{width}}  {item}")
+
+
+def cache_clear_command(as_json: bool) -> None:
+    """Remove every kept kernel."""
+    from symgrad.codegen import cache
+
+    count, total = cache.clear()
+    if as_json:
+        show_json({"removed": count, "bytes": total, "folder": str(cache.folder())})
+    else:
+        print(f"removed {count} kernels, {total / 1e6:.1f} MB, from {cache.folder()}")
+
+
