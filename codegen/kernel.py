@@ -23,6 +23,7 @@ from symgrad.errors import BindingError, CompileError
 from symgrad.expression import binding, ops, sizes
 from symgrad.expression.node import Expr, leaves
 from symgrad.expression.ops import Constant, Contraction, Leaf, Named
+from symgrad.expression.scalars import REAL
 
 _pool = Pool()
 ENTRY = ctypes.CFUNCTYPE(ctypes.c_int32, ctypes.c_void_p, ctypes.c_void_p, ctypes.c_int64, ctypes.c_int64, ctypes.c_void_p)
@@ -157,7 +158,8 @@ class Kernel:
     def _result(self, node: Expr, buffers: Mapping[Expr, np.ndarray], arrays: Mapping[str, np.ndarray], extents: Mapping[str, int]) -> np.ndarray:
         """An output out of the buffer that holds it, its axes in order."""
         if node in buffers:
-            return buffers[node].reshape([sizes.bind(s, extents) for s in node.shape])
+            found = buffers[node].reshape([sizes.bind(s, extents) for s in node.shape])
+            return found if node.shape or node.kind != REAL else found.astype(self.dtype)
         op, dtype = node.op, dtype_of(node, self.dtype).rstrip("_")
         if isinstance(op, Leaf):
             return np.array(arrays[op.name], dtype)

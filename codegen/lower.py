@@ -93,6 +93,9 @@ class Lowering:
         self.arrays: list[Expr] = []  # constants that are arrays, in order of use
         self.scratch: dict[Expr, Callable[[Index], str]] = {}  # where a fused product's entries lie
         self.reads: list[tuple[Expr, Index]] = []
+        self.prologue: list[Statement] = []  # scalars of the stage under way, computed once before its loops
+        self.scalars: dict[Expr, str] = {}
+        self._wide = False  # scalars are computed in float64
         for name in {s for n in (*schedule.inputs.values(), *schedule.stored) for s in n.shape if isinstance(s, str)}:
             self.names._used.add(name)
 
@@ -112,8 +115,32 @@ class Lowering:
             index = (f"rows[first + {index[0]}]", *index[1:])
         return f"{self.buffer(node)}[{position(node.shape, index)}]"
 
+    def begin_stage(self) -> None:
+        """Forget the scalars of the stage before."""
+        self.prologue, self.scalars = [], {}
+
+    def scalar(self, node: Expr) -> str:
+        """The name of a real scalar, computed once in the prologue, in float64: a bias correction wants the bits."""
+        if node not in self.scalars:
+            outside, self._wide = self._wide, True
+            known = node in self.schedule.stored or isinstance(node.op, Leaf)
+            text = self.load(node, ()) if known else self._compute(node, (), Scope(self.prologue))
+            self._wide = outside
+            self.scalars[node] = self.names.fresh(self.schedule.names.get(node, "") or f"s{len(self.names._used)}")
+            self.prologue.append(Let(self.scalars[node], f"float64({text.replace('real(', 'float64(')})"))
+        return self.scalars[node]
+
+    def computed_scalar(self, node: Expr) -> str:
+        """The text of a real scalar that this stage is there to compute."""
+        self._wide = True
+        text = self.load(node, ()) if isinstance(node.op, Leaf) else self._compute(node, (), Scope(self.prologue))
+        self._wide = False
+        return f"float64({text.replace('real(', 'float64(')})"
+
     def value(self, node: Expr, index: Index, scope: Scope) -> str:
         """An atom that holds the entry of a node, computed in `scope` if it is not known there yet."""
+        if not node.shape and node.kind == REAL and not isinstance(node.op, Constant) and node not in self.scratch:
+            return self.scalar(node) if self._wide else f"real({self.scalar(node)})"
         key = (node, index)
         known = scope.find(key)
         if known is not None:
@@ -126,7 +153,7 @@ class Lowering:
             text = self._compute(node, index, scope)
         if not re.fullmatch(r"[\w.]+|real\([^()]*\)", text):
             name = self.names.fresh(self.schedule.names.get(node, "") or f"t{len(self.names._used)}")
-            scope.body.append(Let(name, text))
+            scope.body.append(Let(name, text.replace("real(", "float64(") if self._wide else text))
             text = name
         scope.known[key] = text
         return text

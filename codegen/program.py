@@ -41,7 +41,9 @@ class Assembled:
 
 
 def dtype_of(node: Expr, real: str) -> str:
-    """How a node's entries are stored."""
+    """How a node's entries are stored; computed real scalars always as float64."""
+    if not node.shape and node.kind == REAL and not isinstance(node.op, Leaf | Constant):
+        return "float64"
     if isinstance(node.op, Variable) and node.op.dtype:
         return "bool_" if node.op.dtype == "bool" else node.op.dtype
     return {INTEGER: "int64", BOOLEAN: "bool_"}.get(node.kind, real)

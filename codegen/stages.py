@@ -35,6 +35,7 @@ class Builder:
     def build(self) -> list[Statement]:
         """The statements of the stage."""
         node = self.stage.nodes[0]
+        self.lowering.begin_stage()
         if self.stage.product is not None:
             self.fused_product(self.stage.product)
         elif as_product(node) and self.stage.targets == [None]:
@@ -43,9 +44,8 @@ class Builder:
             _HEAVY[type(node.op)](self, node)
         else:
             self.entrywise()
-        if self.split is None:
-            return [If("thread == 0", self.body)]
-        return self.body
+        body = [*self.lowering.prologue, *self.body]
+        return [If("thread == 0", body)] if self.split is None else body
 
     def bounds(self, axis: int) -> tuple[str, str]:
         """Where this thread's part of an axis begins and ends."""
@@ -89,6 +89,9 @@ class Builder:
         stored = self.lowering.schedule.stored
         texts = []
         for node in self.stage.nodes:
+            if not node.shape and node.kind == REAL:
+                texts.append(self.lowering.computed_scalar(node))
+                continue
             known = node in stored and node not in self.lowering.scratch
             text = self.lowering._compute(node, index, scope) if known else self.lowering.value(node, index, scope)
             texts.append(text)
@@ -186,7 +189,7 @@ class Builder:
         names, inner = self.inner([extent[s] for s in summed], scope)
         at = dict(zip(op.output, (index[a] for a in range(node.ndim)), strict=True)) | dict(zip(summed, names, strict=True))
         inner.body.append(Let(total, f"{total} + {self._term(node, at, inner)}"))
-        text = f"real({total})" if node.kind == REAL else total
+        text = f"real({total})" if node.kind == REAL and op.output else total
         scope.body.append(self.store(node, None, tuple(index[a] for a in range(node.ndim)), text))
 
     def _term(self, node: Expr, at: dict[int, str], scope: Scope) -> str:

@@ -20,5 +20,5 @@ def model(hidden: int = 512, classes: int = 10) -> sg.Model:
         output=sg.softmax(z),
         loss=sg.softmax_cross_entropy(z, y),
         metrics=[sg.accuracy],
-        training=sg.Training(optimizer=sg.rmsprop(1e-3), batch_size=128, epochs=5),
+        training=sg.Training(optimizer=sg.rmsprop(1e-3), batch_size=128, epochs=5, schedule=sg.exponential_decay(0.7)),
     )

@@ -34,8 +34,8 @@ def _function(name: str) -> tuple[Callable[..., Any], str, str]:
     path = Path(name)
     if path.suffix != ".py" and not path.is_file():
         close = difflib.get_close_matches(name, known, 1)
-        hint = f"; did you mean {close[0]}?" if close else ""
-        raise NotFoundError(f"there is no model {name!r}{hint} There are {', '.join(known)}, or give a Python file")
+        hint = f"; did you mean {close[0]}" if close else ""
+        raise NotFoundError(f"there is no model {name!r}{hint}; there are {', '.join(known)}, or give a Python file")
     if not path.is_file():
         raise NotFoundError(f"there is no file {path}")
     spec = importlib.util.spec_from_file_location(f"_symgrad_model_{path.stem}", path.resolve())
@@ -103,7 +103,7 @@ def find_model(name: str, parameters: Sequence[str]) -> Model:
 def find_checkpoint(text: str | None) -> Path:
     """A checkpoint from a file, a run's folder (the newest valid one in it) or nothing (the newest run)."""
     if text is None:
-        folders = sorted((f for f in RUNS.glob("*") if f.is_dir()), key=lambda f: f.stat().st_mtime) if RUNS.is_dir() else []
+        folders = sorted({f.parent for f in RUNS.glob("*/*.safetensors")}, key=lambda f: f.stat().st_mtime)
         if not folders:
             raise NotFoundError("there is no run in runs/ yet: train one with `symgrad train mnist-mlp`, or name a checkpoint")
         path = folders[-1]

@@ -109,7 +109,11 @@ def _resumed(request: Request) -> tuple[Model, loop.Progress, dict[str, Any], Pa
     asked = find.find_model(request.model, request.parameters)
     same = {n: p.shape for n, p in asked.parameters.items()} == {n: p.shape for n, p in model.parameters.items()}
     if asked.name != model.name or not same:
-        raise ModelError(f"{path} is a checkpoint of another model, {model.name} {model.arguments or ''}: resume it by that name, or start a new run")
+        arguments = "".join(f" -p {k}={v}" for k, v in model.arguments.items())
+        raise ModelError(
+            f"{path} is a checkpoint of another model: resume it as `symgrad train {model.source or model.name}{arguments} "
+            f"--resume {request.resume}`, or start a new run"
+        )
     if model.training.dtype and request.threads:
         model.threads = request.threads
     elif about.get("threads"):

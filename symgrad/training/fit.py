@@ -89,8 +89,7 @@ class Run:
         progress.sums = progress.sums or dict.fromkeys(steps.scalars, 0.0)
         started = time.perf_counter()
         self.watch("epoch", {"epoch": progress.epoch + 1, "epochs": progress.epochs, "steps": self.per_epoch, "step": progress.step})
-        dtype = model_dtype = self.model.training.dtype
-        del model_dtype
+        dtype = self.model.training.dtype
         tables = self._tables()
         for first, last in steps.sliced(tables, order, self.batch_size, progress.step, True, rates.astype(dtype), counts.astype(dtype), kept):
             self._count(kept, first, last)
@@ -110,17 +109,24 @@ class Run:
         bad = np.flatnonzero(~np.isfinite(kept["loss"][first:last]))
         if bad.size:
             step = first + int(bad[0])
-            kept_at = f"the last good checkpoint is {self.last_good}" if self.last_good else "there is no checkpoint yet"
-            raise DivergenceError(
-                f"the loss is {kept['loss'][step]} in epoch {progress.epoch + 1}, step {step + 1} of {self.per_epoch}; training stopped and {kept_at}. "
-                f"Try a smaller learning rate (it is {self.model.training.optimizer.learning_rate:g}), and look for NaN in the data"
-            )
-        for name in progress.sums:
-            progress.sums[name] += float(kept[name][first:last] @ rows)
+            raise self._diverged(f"the loss is {kept['loss'][step]}", step)
+        for name, total in progress.sums.items():  # one by one, so that slices of any length give the same bits
+            terms = np.concatenate([[total], kept[name][first:last] * rows])
+            progress.sums[name] = float(np.add.accumulate(terms)[-1])
         progress.step = last
+
+    def _diverged(self, what: str, step: int) -> DivergenceError:
+        kept_at = f"the last good checkpoint is {self.last_good}" if self.last_good else "there is no checkpoint yet"
+        return DivergenceError(
+            f"{what} in epoch {self.progress.epoch + 1}, step {step + 1} of {self.per_epoch}; training stopped and {kept_at}. "
+            f"Try a smaller learning rate (it is {self.model.training.optimizer.learning_rate:g}), and look for NaN in the data"
+        )
 
     def _finish(self, seconds: float) -> bool:
         progress = self.progress
+        for name, weight in self.model.weights.items():
+            if not np.isfinite(weight).all():  # the last step's update: its loss was still a number
+                raise self._diverged(f"{name} is no longer finite", self.per_epoch - 1)
         record: dict[str, Any] = {"epoch": progress.epoch + 1, "seconds": seconds, **progress.means(progress.rows)}
         if self.validation is not None:
             values, _ = self.model.steps.evaluate(self.validation, 1000)

@@ -1,0 +1,268 @@
+"""SymPy as a language for scalar functions: a live Lambda or function class becomes a function on expressions.
+
+Takes SymPy objects, never text; gives nodes of our own closed table, built by walking `args`. What SymPy did to the
+function before it came here cannot be undone, so the gate refuses what it is known to have spoilt. Knows nothing of
+calculus, formulas or kernels. The way out, `to_sympy`, is in `componentwise`.
+"""
+
+from __future__ import annotations
+
+import itertools
+from collections.abc import Callable, Mapping, Sequence
+from typing import Any
+
+import sympy
+from sympy.logic.boolalg import BooleanAtom
+
+from symgrad.errors import ExpressionError
+from symgrad.expression import functions as f
+from symgrad.expression.componentwise import to_sympy
+from symgrad.expression.node import Expr, as_expr, binary, make
+from symgrad.expression.ops import Contraction, broadcast
+
+OPERATIONS, DEPTH = 50, 30
+ONE_ARGUMENT: dict[type, Callable[[Expr], Expr]] = {
+    sympy.exp: f.exp, sympy.log: f.log, sympy.sin: f.sin, sympy.cos: f.cos, sympy.tan: f.tan, sympy.atan: f.atan,
+    sympy.sinh: f.sinh, sympy.cosh: f.cosh, sympy.tanh: f.tanh, sympy.erf: f.erf, sympy.Abs: f.absolute,
+    sympy.sign: f.sign, sympy.floor: f.floor, sympy.ceiling: lambda x: -f.floor(-x), sympy.Not: f.logical_not,
+}  # fmt: skip
+MANY_ARGUMENTS: dict[type, Callable[[object, object], Expr]] = {
+    sympy.Min: f.minimum, sympy.And: f.logical_and, sympy.Or: f.logical_or,
+    sympy.Lt: lambda a, b: binary("less", a, b), sympy.Le: lambda a, b: binary("less_equal", a, b),
+    sympy.Gt: lambda a, b: binary("greater", a, b), sympy.Ge: lambda a, b: binary("greater_equal", a, b),
+    sympy.Eq: f.equal, sympy.Ne: f.not_equal,
+}  # fmt: skip
+Walk = Callable[[Any], Expr]
+
+
+def elementwise(function: Any) -> Callable[..., Expr]:
+    """A scalar function given as a SymPy Lambda or function class, as a function of expressions that broadcasts.
+
+    SymPy evaluates before this sees anything: `(x - y)/3` is `x/3 - y/3` by then, and `0*x` is 0. Integers stay
+    integers, rationals become quotients, pi and sqrt(2) the nearest float64. Max(x, 0) is relu, with derivative 0 at 0.
+    Raises ExpressionError for text, free symbols, assumptions stronger than real, unknown functions, ITE, complex or
+    infinite numbers, a Piecewise without a final True, and more than 50 operations or 30 levels.
+
+    >>> from symgrad.expression.functions import variable
+    >>> t = sympy.Symbol("t", real=True)
+    >>> mish = elementwise(sympy.Lambda(t, t * sympy.tanh(sympy.log(1 + sympy.exp(t)))))
+    >>> print(mish(variable("z", ("N", 3))))
+    z ⊙ tanh(log(exp(z) + 1))
+    """
+    arguments, body = _opened(function)
+    _measure(body)
+    _walk(body, {symbol: f.variable(f"a{i}") for i, symbol in enumerate(arguments)})  # what has no row is refused now
+
+    def apply(*values: object) -> Expr:
+        if len(values) != len(arguments):
+            raise ExpressionError(f"{function} takes {len(arguments)} arguments, {len(values)} were given")
+        given = [as_expr(value) for value in values]
+        return _widened(_walk(body, dict(zip(arguments, given, strict=True))), given)
+
+    apply.__name__ = apply.__qualname__ = getattr(function, "__name__", "elementwise")
+    apply.__doc__ = f"{body} for {', '.join(map(str, arguments))}, entry by entry; shapes broadcast."
+    return apply
+
+
+def _opened(function: Any) -> tuple[tuple[Any, ...], Any]:
+    """Arguments and body of a scalar function, after the gate."""
+    if isinstance(function, type) and issubclass(function, sympy.Function | sympy.Max | sympy.Min):
+        count = 2 if function in (sympy.Max, sympy.Min) else 1
+        if count == 1 and function not in ONE_ARGUMENT and function is not sympy.Heaviside:
+            raise _unknown(function)
+        symbols = tuple(sympy.Symbol(f"a{i}", real=True) for i in range(count))
+        return symbols, function(*symbols)
+    if not isinstance(function, sympy.Lambda):
+        shown = f"the text {function!r}" if isinstance(function, str) else f"{type(function).__name__} {function!r}"[:90]
+        raise ExpressionError(
+            f"sg.elementwise takes a SymPy Lambda or function class, not {shown}: "
+            "write sympy.tanh, or sympy.Lambda(t, ...) with t = sympy.Symbol('t', real=True)"
+        )
+    if function is sympy.S.IdentityFunction:
+        raise ExpressionError(
+            "the function is the identity: either leave it out, or SymPy reduced it to that because its argument was "
+            "declared positive (Max(t, 0) of a positive t is t); declare it with sympy.Symbol('t', real=True)"
+        )
+    if tuple(function.signature) != tuple(function.variables):
+        raise ExpressionError(f"{function} takes its arguments in nested groups; write Lambda((a, b), ...) with plain symbols")
+    if not isinstance(function.expr, sympy.Basic):
+        raise ExpressionError(f"the body of {function} is a function, not its value; apply it: Lambda(t, tanh(t))")
+    _check_symbols(function)
+    return tuple(function.variables), function.expr
+
+
+def _check_symbols(function: Any) -> None:
+    free = sorted(str(s) for s in function.free_symbols)
+    if free:
+        raise ExpressionError(
+            f"{function} uses {', '.join(free)}, not among its arguments {', '.join(map(str, function.variables))}: "
+            "make each an argument of the Lambda, or put its number in"
+        )
+    plain = sympy.Symbol("t", real=True).assumptions0
+    for symbol in function.variables:
+        strong = sorted(k for k, v in symbol.assumptions0.items() if v and k not in plain)
+        if strong or symbol.is_commutative is False:
+            stated = next((k for k in ("positive", "negative", "integer", "zero") if k in strong), (strong or ["noncommutative"])[0])
+            raise ExpressionError(
+                f"{symbol} in {function} is declared {stated}, and SymPy has simplified with that already: "
+                f"use sympy.Symbol({symbol.name!r}, real=True)"
+            )
+
+
+def _measure(body: Any) -> None:
+    """Refuses a body that is too large to stay one scalar function."""
+    operations, stack = 0, [(body, 1)]
+    while stack:
+        node, depth = stack.pop()
+        operations += max(len(node.args) - 1, 1) if node.args else 0
+        if operations > OPERATIONS or depth > DEPTH:
+            limit = f"{OPERATIONS} operations" if operations > OPERATIONS else f"{DEPTH} levels"
+            raise ExpressionError(f"a scalar function has at most {limit}: build larger ones from several, or from symgrad's own functions")
+        stack.extend((argument, depth + 1) for argument in node.args)
+
+
+def _walk(body: Any, values: Mapping[Any, Expr]) -> Expr:
+    """The body over our own table; the gate has bounded its depth."""
+
+    def walk(e: Any) -> Expr:
+        if e in values:
+            return values[e]
+        if isinstance(e, BooleanAtom):
+            return as_expr(bool(e))
+        if e.is_number:
+            return _number(e)
+        for kind, build in BUILDERS.items():
+            if isinstance(e, kind):
+                return build(e, walk)
+        head = type(e)
+        if head in ONE_ARGUMENT and len(e.args) == 1:
+            return ONE_ARGUMENT[head](walk(e.args[0]))
+        if head in MANY_ARGUMENTS:
+            return _folded(MANY_ARGUMENTS[head], [walk(a) for a in e.args])
+        raise _unknown(head)
+
+    return walk(body)
+
+
+def _unknown(head: type) -> ExpressionError:
+    known = sorted({k.__name__ for k in (*ONE_ARGUMENT, sympy.Max, sympy.Min, sympy.Heaviside, sympy.Piecewise)} | {"sqrt"})
+    instead = "; write Piecewise((a, condition), (b, True))" if head is sympy.ITE else ""
+    return ExpressionError(f"{head.__name__} has no row in the table of scalar functions{instead}; known are {', '.join(known)}, arithmetic and comparisons")
+
+
+def _number(e: Any) -> Expr:
+    """A constant: int where it is one, a quotient where it is rational, else the nearest float64."""
+    if e.is_Integer and abs(int(e)) < 2**63:
+        return as_expr(int(e))
+    if e.is_Rational and not e.is_Integer and max(abs(e.p), e.q) < 2**63:
+        return as_expr(int(e.p)) / int(e.q)
+    if not (e.is_extended_real and e.is_finite):
+        raise ExpressionError(f"{e} is not a finite real number: scalar functions are real; find where the body has it and leave it out")
+    value = float(e) if e.is_Float else float(e.evalf(30))
+    if value in (float("inf"), float("-inf")):
+        raise ExpressionError(f"{str(e)[:40]} is larger than a float64 can be: scale the function")
+    return as_expr(value)
+
+
+def _folded(function: Callable[[object, object], Expr], values: Sequence[Expr]) -> Expr:
+    result = values[0]
+    for value in values[1:]:
+        result = function(result, value)
+    return result
+
+
+def _sum(e: Any, walk: Walk) -> Expr:
+    """Terms with a plus sign first, so that SymPy's -y + x is written x - y."""
+    terms = sorted(e.args, key=_signed)
+    result = walk(terms[0])
+    for term in terms[1:]:
+        result = result - _unsigned(term, walk) if _signed(term) else result + walk(term)
+    return result
+
+
+def _signed(term: Any) -> bool:
+    return bool(term.as_coeff_Mul()[0].is_negative)
+
+
+def _unsigned(term: Any, walk: Walk) -> Expr:
+    """The term without its minus sign; SymPy's own -term could multiply a bracket out."""
+    return walk(-term) if term.is_number else _quotient(term, walk)
+
+
+def _product(e: Any, walk: Walk) -> Expr:
+    return -_quotient(e, walk) if sympy.Mul(*(a for a in e.args if a.is_number)).is_negative else _quotient(e, walk)
+
+
+def _quotient(e: Any, walk: Walk) -> Expr:
+    """|number| * factors / divisors; only a power with a negative number as exponent divides."""
+    number = abs(sympy.Mul(*(a for a in e.args if a.is_number)))
+    above, below = (sympy.Integer(number.p), int(number.q)) if number.is_Rational else (number, 1)
+    top: list[Expr] = []
+    bottom = [as_expr(below)] if below != 1 else []
+    for factor in (a for a in e.args if not a.is_number):
+        if factor.is_Pow and factor.exp.is_Rational and factor.exp.is_negative:
+            bottom.append(_raised(walk(factor.base), -factor.exp))
+        else:
+            top.append(walk(factor))
+    if above != 1 or not top:
+        top.insert(0, _number(above))
+    result = _folded(f.multiply, top)
+    return result / _folded(f.multiply, bottom) if bottom else result
+
+
+def _power(e: Any, walk: Walk) -> Expr:
+    base, exponent = e.base, e.exp
+    if exponent.is_Float and float(exponent * 2).is_integer():
+        exponent = sympy.Rational(round(float(exponent * 2)), 2)  # x**2.0 is x**2, x**0.5 is sqrt(x)
+    if exponent.is_Rational and exponent.is_negative:
+        return 1 / _raised(walk(base), -exponent)
+    return _raised(walk(base), exponent) if exponent.is_number else walk(base) ** walk(exponent)
+
+
+def _raised(base: Expr, exponent: Any) -> Expr:
+    if exponent == sympy.Rational(1, 2):
+        return f.sqrt(base)
+    return base if exponent == 1 else base ** _number(exponent)
+
+
+def _piecewise(e: Any, walk: Walk) -> Expr:
+    *branches, (last, always) = e.args
+    if always != sympy.true:
+        raise ExpressionError(f"{e} has no value where none of its conditions holds: end it with (value, True)")
+    result = walk(last)
+    for value, condition in reversed(branches):
+        result = f.where(walk(condition), walk(value), result)
+    return result
+
+
+def _maximum(e: Any, walk: Walk) -> Expr:
+    """Max(x, 0) is relu: derivative 0 at 0, where two equal arguments would share it."""
+    others = [a for a in e.args if a != 0]
+    result = _folded(f.maximum, [walk(a) for a in others])
+    return f.relu(result) if len(others) < len(e.args) else result
+
+
+def _heaviside(e: Any, walk: Walk) -> Expr:
+    x, at_zero = walk(e.args[0]), e.args[1]
+    below = as_expr(0) if at_zero == 0 else f.where(f.equal(x, 0), walk(at_zero), 0)
+    return f.where(x > 0, 1, below)
+
+
+BUILDERS: dict[type, Callable[[Any, Walk], Expr]] = {
+    sympy.Add: _sum, sympy.Mul: _product, sympy.Pow: _power, sympy.Piecewise: _piecewise, sympy.Max: _maximum,
+    sympy.Heaviside: _heaviside,
+}  # fmt: skip
+
+
+def _widened(result: Expr, given: Sequence[Expr]) -> Expr:
+    """The result in the shape of all arguments together, also where SymPy has dropped one of them (0*x is 0)."""
+    shape = broadcast(given, "apply a function to")
+    if result.shape == shape:
+        return result
+    numbers = itertools.count(len(shape))
+    indices = tuple(i if result.shape[i - len(shape)] == shape[i] else next(numbers) for i in range(len(shape) - result.ndim, len(shape)))
+    new = tuple((i, size) for i, size in enumerate(shape) if i not in indices)
+    return make(Contraction((indices,), tuple(range(len(shape))), new), result)
+
+
+__all__ = ["elementwise", "to_sympy"]

@@ -1,0 +1,213 @@
+"""The command line as a user meets it, in processes of its own: what it prints, what it refuses, how it ends."""
+
+from __future__ import annotations
+
+import json
+import os
+import signal
+import subprocess
+import sys
+import time
+
+import numpy as np
+import pytest
+
+FORMULAS = """\
+∂L/∂W₁ = xᵀ δ_net
+∂L/∂b₁ = Σₙ δ_net
+∂L/∂W₂ = hᵀ δ_z
+∂L/∂b₂ = Σₙ δ_z
+where
+  δ_net = (δ_z W₂ᵀ) ⊙ [net > 0]
+  δ_z   = (softmax(z) − onehot(y)) / N
+  z     = h W₂ + b₂
+  h     = relu(net)
+  net   = x W₁ + b₁
+  x     = pixels / 255
+"""
+MINE = """\
+import symgrad as sg
+
+
+def model(hidden=8, scale=1.0, deep=False):
+    x, y = sg.variable("x", ("N", 4)), sg.labels("y", ("N",), classes=3)
+    W, b = sg.parameter("W", (4, 3)), sg.parameter("b", (3,))
+    z = (x @ W + scale * b).named("z")
+    return sg.Model([x], [y], sg.softmax(z), sg.softmax_cross_entropy(z, y), [sg.accuracy],
+                    sg.Training(sg.sgd(0.1), batch_size=8, epochs=2))
+"""
+
+
+def command(*arguments, **options):
+    return [sys.executable, "-m", "symgrad", *map(str, arguments)], {"text": True, **options}
+
+
+def run(*arguments, cwd=None, **options):
+    words, settings = command(*arguments, **options)
+    return subprocess.run(words, cwd=cwd, capture_output=True, timeout=120, **settings)
+
+
+@pytest.fixture(scope="module")
+def folder(tmp_path_factory):
+    """A folder with a model file, data, and a finished run."""
+    path = tmp_path_factory.mktemp("cli")
+    (path / "mine.py").write_text(MINE)
+    random = np.random.default_rng(0)
+    x = random.normal(size=(80, 4)).astype("f4")
+    y = x[:, :3].argmax(1)
+    np.savez(path / "data.npz", x_train=x[:60], y_train=y[:60], x_test=x[60:], y_test=y[60:])
+    header = "a,b,c,d,label\n"
+    (path / "data.csv").write_text(header + "".join(",".join(f"{v:.6f}" for v in r) + f",{k}\n" for r, k in zip(x, y, strict=True)))
+    done = run("train", "mine.py", "--data", "data.npz", "--out", "run", cwd=path)
+    assert done.returncode == 0, done.stderr
+    return path
+
+
+def test_version_and_help():
+    assert run("--version").stdout == "symgrad 0.1.0\n"
+    for name in ("", "train", "evaluate", "predict", "gradients", "summary", "source", "models", "info", "cache"):
+        result = run(*filter(None, [name]), "--help")
+        assert result.returncode == 0 and "Usage" in result.stdout
+
+
+def test_help_imports_nothing_heavy():
+    code = "import sys; from symgrad.cli.app import run; run(['--version']); print(sorted({'numpy', 'numba', 'sympy', 'llvmlite'} & set(sys.modules)))"
+    result = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, timeout=60)
+    assert result.stdout.splitlines()[-1] == "[]"
+
+
+def test_gradients_of_the_seed_network():
+    result = run("gradients", "mnist-mlp")
+    assert result.stdout == FORMULAS and result.stderr == ""
+    data = json.loads(run("gradients", "mnist-mlp", "--json").stdout)
+    assert data["gradients"]["W2"] == {"formula": "hᵀ δ_z", "shape": [512, 10]}
+
+
+@pytest.mark.parametrize("model", ["mnist-mlp", "mnist-mlp-deep", "softmax-regression"])
+def test_no_line_is_longer_than_100(model):
+    assert max(map(len, run("gradients", model).stdout.splitlines())) <= 100
+
+
+def test_train_json_has_what_was_promised(folder):
+    result = run("train", "mine.py", "--data", "data.npz", "--validation", 10, "--json", "--epochs", 3, cwd=folder)
+    value = json.loads(result.stdout)
+    assert {"model", "parameters", "derive_seconds", "compile_seconds", "epochs", "test", "checkpoint"} <= set(value)
+    assert value["parameters"] == 15 and set(value["test"]) == {"loss", "accuracy"}
+    assert [set(e) for e in value["epochs"]] == [{"epoch", "seconds", "loss", "accuracy", "val_loss", "val_accuracy"}] * 3
+    assert (folder / value["checkpoint"]).is_file() and "∂L/∂W" in result.stderr
+
+
+def test_training_says_what_it_does(folder):
+    result = run("train", "mine.py", "--data", "data.csv", "--epochs", 2, "-p", "hidden=9", cwd=folder)
+    for text in ("15 parameters", "∂L/∂W = xᵀ δ_z", "kernel", "epoch 2/2", "val_loss", "● loss", "checkpoint runs/mine-"):
+        assert text in result.stdout, text
+
+
+def test_runs_never_overwrite_each_other(folder):
+    first, second = (json.loads(run("train", "mine.py", "--data", "data.npz", "--json", cwd=folder).stdout)["checkpoint"] for _ in range(2))
+    assert first != second
+    again = run("train", "mine.py", "--data", "data.npz", "--out", "run", cwd=folder)
+    assert again.returncode == 73 and "--resume" in again.stderr
+
+
+def test_resume_goes_on(folder):
+    assert run("train", "mine.py", "--data", "data.npz", "--out", "more", cwd=folder).returncode == 0
+    value = json.loads(run("train", "mine.py", "--resume", "more", "--epochs", 4, "--json", cwd=folder).stdout)
+    whole = json.loads(run("train", "mine.py", "--data", "data.npz", "--epochs", 4, "--json", cwd=folder).stdout)
+    assert [e["loss"] for e in value["epochs"]] == [e["loss"] for e in whole["epochs"]] and value["test"] == whole["test"]
+
+
+def test_evaluate_and_predict(folder):
+    data = json.loads(run("evaluate", "run", "--data", "data.npz", "--json", cwd=folder).stdout)
+    assert data["rows"] == 20 and np.sum(data["confusion"]) == 20
+    assert "truth" in run("evaluate", "run", "--data", "data.npz", cwd=folder).stdout
+    result = json.loads(run("predict", "--checkpoint", "run", "--data", "data.npz", "-i", 3, "--json", cwd=folder).stdout)
+    (row,) = result["predictions"]
+    assert sum(row["probabilities"]) == pytest.approx(1, abs=1e-5) and row["truth"] in (0, 1, 2)
+
+
+def test_other_commands(folder):
+    assert "15 parameters" in run("summary", "mine.py", cwd=folder).stdout
+    assert json.loads(run("summary", "mnist-mlp", "--json").stdout)["parameters"] == 407050
+    text = run("source", "mine.py", cwd=folder).stdout
+    compile(text, "generated", "exec")
+    assert "def train(thread, threads, table):" in text
+    assert {m["model"] for m in json.loads(run("models", "--json").stdout)} == {"mnist-mlp", "mnist-mlp-deep", "softmax-regression"}
+    assert "threads" in json.loads(run("info", "--json").stdout)
+
+
+def test_cache_clear(tmp_path):
+    own = {**os.environ, "SYMGRAD_CACHE_DIR": str(tmp_path / "kernels")}
+    assert json.loads(run("cache", "clear", "--json", env=own).stdout)["removed"] == 0
+
+
+@pytest.mark.parametrize(("arguments", "code", "words"), [
+    (["train"], 2, "Missing argument"),
+    (["nosuch"], 2, "No such command"),
+    (["train", "mine.py", "--epochs", "x"], 2, "--epochs"),
+    (["train", "mnist-mpl"], 66, "did you mean mnist-mlp"),
+    (["train", "absent.py"], 66, "absent.py"),
+    (["gradients", "data.csv"], 65, "not a Python file"),
+    (["train", "broken.py"], 65, "broken.py, line 4: ZeroDivisionError"),
+    (["train", "syntax.py"], 65, "syntax.py, line 1"),
+    (["train", "empty.py"], 65, "defines no function model()"),
+    (["train", "mine.py", "-p", "nosuch=1"], 78, "hidden=8"),
+    (["train", "mine.py", "-p", "hidden=many"], 78, "whole number"),
+    (["train", "mine.py", "--optimizer", "magic"], 78, "rmsprop"),
+    (["train", "mine.py", "--schedule", "magic"], 78, "cosine"),
+    (["train", "mine.py", "--batch-size", "0"], 78, "batch-size"),
+    (["train", "mine.py", "--learning-rate", "-1"], 78, "positive"),
+    (["train", "mine.py", "--dtype", "float16"], 78, "float32 or float64"),
+    (["train", "mine.py", "--data", "absent.npz"], 66, "absent.npz"),
+    (["train", "mine.py", "--data", "torn.npz"], 65, "torn.npz"),
+    (["train", "mine.py", "--data", "data.npz", "--validation", "60"], 78, "validation"),
+    (["train", "mine.py"], 65, "x has shape (N, 4), but its array has shape"),
+    (["train", "mine.py", "--data", "data.npz", "--out", "data.csv/run"], 73, "data.csv"),
+    (["train", "mnist-mlp", "--resume", "run"], 65, "another model"),
+    (["train", "mine.py", "--resume", "run", "--optimizer", "adam"], 78, "fixed by the checkpoint"),
+    (["train", "mine.py", "--resume", "absent"], 66, "absent"),
+    (["evaluate", "data.csv"], 65, "data.csv"),
+    (["evaluate", "absent.safetensors"], 66, "absent"),
+    (["evaluate", "run", "--data", "data.npz", "--label", "y"], 78, "CSV"),
+    (["predict"], 78, "nothing to predict"),
+    (["predict", "--checkpoint", "run", "absent.png"], 66, "absent.png"),
+    (["predict", "--checkpoint", "run", "--data", "data.npz", "-i", "20"], 65, "0 to 19"),
+])  # fmt: skip
+def test_what_goes_wrong_is_a_paragraph(folder, arguments, code, words):
+    (folder / "broken.py").write_text("import symgrad as sg\n\ndef model():\n    return 1 / 0\n")
+    (folder / "syntax.py").write_text("def model(:\n")
+    (folder / "empty.py").write_text("x = 1\n")
+    (folder / "torn.npz").write_bytes((folder / "data.npz").read_bytes()[:300])
+    result = run(*arguments, cwd=folder)
+    assert result.returncode == code, result.stderr
+    assert words in result.stderr and "Traceback" not in result.stderr
+
+
+@pytest.mark.parametrize(("number", "code"), [(signal.SIGINT, 130), (signal.SIGTERM, 143)])
+def test_interruption_saves_and_resumes(folder, number, code):
+    words, settings = command("train", "mine.py", "--data", "data.npz", "--epochs", 1_000_000, "--out", f"stopped-{number}", cwd=folder)
+    process = subprocess.Popen(words, stdout=subprocess.PIPE, stderr=subprocess.PIPE, **settings)
+    deadline = time.time() + 60
+    while not (folder / f"stopped-{number}" / "history.jsonl").exists() and time.time() < deadline:
+        time.sleep(0.02)
+    process.send_signal(number)
+    started = time.perf_counter()
+    _, errors = process.communicate(timeout=60)
+    assert process.returncode == code and time.perf_counter() - started < 5 and "Traceback" not in errors
+    done = json.loads((folder / f"stopped-{number}" / "history.jsonl").read_text().splitlines()[-1])["epoch"]
+    again = run("train", "mine.py", "--resume", f"stopped-{number}", "--epochs", done + 2, "--json", cwd=folder)
+    assert again.returncode == 0 and len(json.loads(again.stdout)["epochs"]) == done + 2
+
+
+def test_a_closed_pipe_is_no_error():
+    words, settings = command("source", "mnist-mlp")
+    with subprocess.Popen(words, stdout=subprocess.PIPE, stderr=subprocess.PIPE, **settings) as process:
+        process.stdout.readline()
+        process.stdout.close()
+        assert "Traceback" not in process.stderr.read()
+    assert process.returncode == 0
+
+
+def test_narrow_terminal(folder):
+    result = run("train", "mine.py", "--data", "data.npz", cwd=folder, env={**os.environ, "COLUMNS": "40"})
+    assert result.returncode == 0
