@@ -13,7 +13,7 @@ relative error of the result, then rounded to float32. This module must not know
 
 from collections.abc import Sequence
 
-from llvmlite import ir
+from llvmlite import ir  # type: ignore[import-untyped]
 
 from symgrad.codegen.emit import FLOATS, I32, SUFFIX, external
 

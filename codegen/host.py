@@ -11,7 +11,7 @@ import re
 from dataclasses import dataclass
 from functools import cache
 
-import llvmlite.binding as llvm
+import llvmlite.binding as llvm  # type: ignore[import-untyped]
 
 ITEM_BYTES = {"float32": 4, "float64": 8}
 

@@ -7,7 +7,7 @@ exceptions, no reference counts. The twins that unjitted source calls instead ar
 from collections.abc import Callable
 from typing import Any
 
-from llvmlite import ir
+from llvmlite import ir  # type: ignore[import-untyped]
 from numba.core import types
 from numba.extending import intrinsic
 

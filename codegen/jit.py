@@ -6,21 +6,27 @@ allocation), so that the object code can be loaded later without importing Numba
 
 from __future__ import annotations
 
+import importlib
 from collections.abc import Callable
 from typing import Any
 
-import numba
 import numpy as np
-from llvmlite import ir
-from numba.core import compiler, config, cpu, types
-from numba.core.compiler_lock import global_compiler_lock
-from numba.core.registry import cpu_target
-from numba.extending import intrinsic
+from llvmlite import ir  # type: ignore[import-untyped]
 
 from symgrad.codegen.elementary import ELEMENTARY
 from symgrad.codegen.host import host
 from symgrad.codegen.intrinsics import INTRINSICS
 from symgrad.codegen.runtime import DTYPES, share
+
+# By name, because Numba's own annotations differ from release to release.
+numba: Any = importlib.import_module("numba")
+compiler: Any = importlib.import_module("numba.core.compiler")
+config: Any = importlib.import_module("numba.core.config")
+cpu: Any = importlib.import_module("numba.core.cpu")
+types: Any = importlib.import_module("numba.core.types")
+cpu_target: Any = importlib.import_module("numba.core.registry").cpu_target
+global_compiler_lock: Any = importlib.import_module("numba.core.compiler_lock").global_compiler_lock
+intrinsic: Any = importlib.import_module("numba.extending").intrinsic
 
 # No nnan, no ninf: a NaN must stay visible.
 FASTMATH = {"contract", "reassoc", "arcp", "nsz"}
@@ -32,7 +38,7 @@ def _reader(dtype: str) -> Callable[..., Any]:
     """An intrinsic that sees the address at a place of the table as a flat array."""
     kind = types.Array(numba.from_dtype(np.dtype(dtype)), 1, "C")
 
-    @intrinsic  # type: ignore[untyped-decorator]
+    @intrinsic
     def read(typing_context, table, place):  # type: ignore[no-untyped-def]
         def generate(context: Any, builder: ir.IRBuilder, signature: Any, arguments: Any) -> ir.Value:
             table, place = arguments
@@ -52,10 +58,11 @@ def _reader(dtype: str) -> Callable[..., Any]:
 
         return kind(TABLE, types.int64), generate
 
-    return read
+    reader: Callable[..., Any] = read
+    return reader
 
 
-@intrinsic  # type: ignore[untyped-decorator]
+@intrinsic
 def size(typing_context, table, place):  # type: ignore[no-untyped-def]
     """A size out of the table."""
 

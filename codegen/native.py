@@ -10,8 +10,8 @@ from functools import cache
 from pathlib import Path
 from threading import Lock
 
-import llvmlite.binding as llvm
-from llvmlite import ir
+import llvmlite.binding as llvm  # type: ignore[import-untyped]
+from llvmlite import ir  # type: ignore[import-untyped]
 
 from symgrad.codegen.emit import FLOATS
 from symgrad.codegen.host import Host, host, initialize_llvm

@@ -4,7 +4,7 @@ A panel is `width` columns of B (one register tile wide) stored row after row, s
 stride; the columns that a last panel lacks are zero. This module must not know how the product is organised.
 """
 
-from llvmlite import ir
+from llvmlite import ir  # type: ignore[import-untyped]
 
 from symgrad.codegen.emit import BIT, I64, VOID, Vector, define, element, loop, minimum, number
 

@@ -3,7 +3,7 @@
 One function for each height and vector count; the depth is a loop. This module must not know about blocks and panels.
 """
 
-from llvmlite import ir
+from llvmlite import ir  # type: ignore[import-untyped]
 
 from symgrad.codegen.emit import BIT, I64, VOID, Vector, define, element, external, number
 

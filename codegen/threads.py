@@ -9,7 +9,7 @@ they compute.
 """
 
 import numpy as np
-from llvmlite import ir
+from llvmlite import ir  # type: ignore[import-untyped]
 from numpy.typing import NDArray
 
 from symgrad.codegen.emit import I8, I32, I64, VOID, define, external, number

@@ -15,7 +15,7 @@ This module must not know what the products are for; `registers.py` holds the in
 from typing import Any
 
 import numpy as np
-from llvmlite import ir
+from llvmlite import ir  # type: ignore[import-untyped]
 from numpy.lib.stride_tricks import as_strided
 from numpy.typing import NDArray
 

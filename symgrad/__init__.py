@@ -32,7 +32,7 @@ _WHERE = {
     "symgrad.expression.serialize": "expression_to_json expression_from_json",
     "symgrad.calculus.gradient": "gradient derive Derivation",
     "symgrad.calculus.simplify": "simplify simplified",
-    "symgrad.evaluate": "evaluate",
+    "symgrad.interpreter": "evaluate",
     "symgrad.formula": "formula",
     "symgrad.codegen.kernel": "compile Kernel",
     "symgrad.training.initializers": "zeros ones normal uniform glorot_uniform he_uniform",
@@ -54,7 +54,7 @@ if TYPE_CHECKING:
     from symgrad.codegen.kernel import Kernel as Kernel, compile as compile
     from symgrad.data import Dataset as Dataset, mnist as mnist
     from symgrad.errors import *  # noqa: F403
-    from symgrad.evaluate import evaluate as evaluate
+    from symgrad.interpreter import evaluate as evaluate
     from symgrad.expression.functions import *  # noqa: F403
     from symgrad.expression.losses import *  # noqa: F403
     from symgrad.expression.node import Expr as Expr, constant as constant

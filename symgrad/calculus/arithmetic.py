@@ -12,6 +12,7 @@ import math
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, field
 from fractions import Fraction
+from typing import Any
 
 from symgrad.expression import ops
 from symgrad.expression.node import Expr, as_expr, binary, make
@@ -120,9 +121,9 @@ def collect(terms: Iterable[Term]) -> list[Term]:
     """Like terms added, vanished ones dropped, in order of first appearance."""
     found: dict[object, Term] = {}
     for term in terms:
-        key = term.key()
-        number = found[key].number + term.number if key in found else term.number
-        found[key] = Term(number, term.top, term.bottom) if key not in found else Term(number, found[key].top, found[key].bottom)
+        first = found.get(term.key())
+        number: Any = term.number if first is None else first.number + term.number
+        found[term.key()] = Term(number, term.top, term.bottom) if first is None else Term(number, first.top, first.bottom)
     return [t for t in found.values() if t.number]
 
 
@@ -221,7 +222,7 @@ def _whole(node: Expr) -> Expr | None:
     if function not in ("add", "subtract", "multiply", "negative"):
         return None
     values = [number_of(a) or Fraction(0) for a in node.args]
-    result = {"add": sum(values), "subtract": values[0] - values[-1], "multiply": math.prod(values), "negative": -values[0]}[function]
+    result: Any = {"add": sum(values), "subtract": values[0] - values[-1], "multiply": math.prod(values), "negative": -values[0]}[function]
     return as_expr(int(result)) if abs(result) < 2**53 else None
 
 

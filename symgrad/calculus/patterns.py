@@ -86,13 +86,14 @@ def _arithmetic(pattern: ast.expr, node: Expr, bound: Binding, exact: bool) -> I
     terms = collect(sum_of(through_names(node)))
     sign, factors = wanted[0]
     if exact and len(factors) == 1 and isinstance(factors[0][0], ast.Name) and factors[0][1] == 1 and abs(sign) == 1 and terms:
-        yield from _match(factors[0][0], node if sign > 0 else build_sum([_negated(t) for t in terms]), bound)
+        yield from _match(factors[0][0], node if sign > 0 else build_sum([_scaled(t, -1) for t in terms]), bound)
     elif len(terms) == 1:
         yield from _match_product(wanted[0], terms[0], bound, exact)
 
 
-def _negated(term: Term) -> Term:
-    return Term(-term.number, term.top, term.bottom)
+def _scaled(term: Term, factor: int) -> Term:
+    number: Any = term.number
+    return Term(number * factor, term.top, term.bottom)
 
 
 def _assign(wanted: Sequence[Any], have: Sequence[Any], bound: Binding, matcher: Callable[..., Iterator[Binding]]) -> Iterator[tuple[Binding, list[Any]]]:
@@ -143,7 +144,7 @@ def _match_product(pattern: PatternTerm, term: Term, bound: Binding, exact: bool
     sign, factors = pattern
     lone = len(factors) == 1 and isinstance(factors[0][0], ast.Name) and factors[0][1] == 1 and exact
     if lone:  # a letter with a sign takes the whole term, number and all
-        yield from _match(factors[0][0], build(Term(term.number * sign, term.top, term.bottom)), bound)
+        yield from _match(factors[0][0], build(_scaled(term, sign)), bound)
         return
     if (exact and term.number != sign) or (term.number < 0) != (sign < 0):
         return
@@ -172,7 +173,7 @@ def _make(pattern: ast.expr, bound: Binding) -> Expr:
         case ast.Call(func=ast.Name(id="softmax"), args=[argument]):
             return make(Softmax(bound["axes"]), _make(argument, bound))
         case ast.Call(func=ast.Name(id="logsumexp"), args=[argument]):
-            keep = bound.get("keepdims_wanted", bound["keepdims"])
+            keep = bool(bound.get("keepdims_wanted", bound["keepdims"]))
             return make(LogSumExp(bound["axes"], keep), _make(argument, bound))
         case ast.Call(func=ast.Name(id=name), args=arguments):
             return make(Elementwise(name), *(_make(a, bound) for a in arguments))

@@ -37,9 +37,9 @@ def curves(series: Mapping[str, Sequence[float]], width: int = 60, height: int =
             row = round((high - value) / span * (height - 1))
             grid[row][column] = marks[name]
     lines = []
-    for number, row in enumerate(grid):
+    for number, cells in enumerate(grid):
         label = high - number * span / (height - 1)
-        lines.append(f"{label:8.4f} ┤" + "".join(row).rstrip())
+        lines.append(f"{label:8.4f} ┤" + "".join(cells).rstrip())
     lines.append(" " * 9 + "└" + "─" * width)
     lines.append(f"{'epoch 1':>17}" + f"{f'epoch {count}':>{max(0, width - 7)}}" if count > 1 else f"{'epoch 1':>17}")
     return "\n".join([*lines, "  ".join(f"{marks[name]} {name}" for name in series)])

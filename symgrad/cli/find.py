@@ -39,11 +39,12 @@ def _function(name: str) -> tuple[Callable[..., Any], str, str]:
     if not path.is_file():
         raise NotFoundError(f"there is no file {path}")
     spec = importlib.util.spec_from_file_location(f"_symgrad_model_{path.stem}", path.resolve())
-    if spec is None or spec.loader is None:
+    loader = spec.loader if spec is not None else None
+    if spec is None or loader is None:
         raise ModelError(f"{path} is not a Python file")
     module = importlib.util.module_from_spec(spec)
     sys.modules[spec.name] = module
-    _guarded(path, lambda: spec.loader.exec_module(module))
+    _guarded(path, lambda: loader.exec_module(module))
     function = getattr(module, "model", None)
     if not callable(function):
         raise ModelError(f"{path} defines no function model(); a model file holds: def model(hidden=512): ... return sg.Model(...)")

@@ -74,7 +74,7 @@ def models_command(as_json: bool) -> None:
     """The models that ship, with their first line of documentation."""
     import importlib
 
-    rows = []
+    rows: list[dict[str, Any]] = []
     for name, module in find.shipped().items():
         about = (importlib.import_module(module).__doc__ or "").strip().splitlines()[0]
         rows.append({"model": name, "about": about, "parameters": find.find_model(name, []).parameter_count})

@@ -17,7 +17,7 @@ import sympy
 from symgrad.errors import ExpressionError
 from symgrad.expression import ops, sizes
 from symgrad.expression.node import Expr, leaves, topological
-from symgrad.expression.scalars import BOOLEAN, INTEGER, TABLE
+from symgrad.expression.scalars import BOOLEAN, INTEGER, REAL, TABLE
 
 Array = np.ndarray
 LIMIT = 20_000  # entries of one tensor, and products of one contraction
@@ -25,8 +25,8 @@ LIMIT = 20_000  # entries of one tensor, and products of one contraction
 
 def entry_symbol(leaf: Expr, index: Sequence[int] = ()) -> Any:
     """The symbol of one entry of a leaf, x or W1_0_2: real, or integer or boolean as the leaf is."""
-    name = "_".join([leaf.name, *map(str, index)])
-    return sympy.Symbol(name) if leaf.kind == BOOLEAN else sympy.Symbol(name, integer=True) if leaf.kind == INTEGER else sympy.Symbol(name, real=True)
+    assumptions: dict[str, bool] = {BOOLEAN: {}, INTEGER: {"integer": True}, REAL: {"real": True}}[leaf.kind]
+    return sympy.Symbol("_".join([leaf.name, *map(str, index)]), **assumptions)
 
 
 def to_sympy(expression: Expr) -> Any:
@@ -46,23 +46,23 @@ def to_sympy(expression: Expr) -> Any:
     for node in order:
         values[node] = np.asarray(_value(node, [values[a] for a in node.args]), dtype=object).reshape(node.shape)
     result = values[expression]
-    return sympy.ImmutableDenseNDimArray(result.reshape(-1).tolist(), result.shape) if expression.shape else result.item()
+    if not expression.shape:
+        return result.item()
+    return sympy.ImmutableDenseNDimArray(result.reshape(-1).tolist(), result.shape)
 
 
 def _check(node: Expr) -> None:
     extents = list(node.shape)
     if isinstance(node.op, ops.Contraction):
-        extents += node.op.sizes_of(node.args).values()
-    if isinstance(node.op, ops.Extent):
-        extents.append(node.op.size)
-    named = sizes.names(extents)
+        extents = list(node.op.sizes_of(node.args).values())
+    elif isinstance(node.op, ops.Extent):
+        extents = [node.op.size]
+    named, what = sizes.names(extents), f"{node.label} {sizes.text(node.shape)}"
     if named:
-        raise ExpressionError(
-            f"{node.label} {sizes.text(node.shape)} has no SymPy form, because the size {', '.join(named)} is a name: declare the variables with numbers as sizes"
-        )
-    count = math.prod(node.op.sizes_of(node.args).values()) if isinstance(node.op, ops.Contraction) else math.prod(node.shape)
-    if count > LIMIT:
-        raise ExpressionError(f"{node.label} {sizes.text(node.shape)} would be {count:,} SymPy expressions, at most {LIMIT:,} are made: declare smaller sizes")
+        reason = f"because the size {', '.join(named)} is a name: declare the variables with numbers as sizes"
+        raise ExpressionError(f"{what} has no SymPy form, {reason}")
+    if math.prod(extents) > LIMIT:
+        raise ExpressionError(f"{what} would take {math.prod(extents):,} SymPy terms, over {LIMIT:,}: declare smaller sizes")
 
 
 def _check_names(expression: Expr) -> None:
@@ -71,7 +71,7 @@ def _check_names(expression: Expr) -> None:
         for index in np.ndindex(*leaf.shape):
             name = entry_symbol(leaf, index).name
             if owner.setdefault(name, leaf.name) != leaf.name:
-                raise ExpressionError(f"an entry of {leaf.name} and {owner[name]} would both be the symbol {name}: rename one of them")
+                raise ExpressionError(f"entries of {leaf.name} and {owner[name]} would both be called {name}: rename one")
 
 
 def _each(function: Callable[..., Any], *arrays: Array) -> Array:
@@ -94,7 +94,9 @@ def _along(function: Callable[..., Any], x: Array, axes: tuple[int, ...], keep: 
 
 
 def _number(value: Any) -> Any:
-    return sympy.true if value is True else sympy.false if value is False else sympy.Integer(value) if isinstance(value, int) else sympy.Float(value)
+    if isinstance(value, bool):
+        return sympy.true if value else sympy.false
+    return sympy.Integer(value) if isinstance(value, int) else sympy.Float(value)
 
 
 def _choice(condition: Any) -> Any:
@@ -117,9 +119,9 @@ def _contraction(node: Expr, args: Sequence[Array]) -> Array:
         operands += [_each(_choice, value) if argument.kind == BOOLEAN else value, list(indices)]
     number = {index: i for i, index in enumerate(dict.fromkeys(i for indices in op.inputs for i in indices))}
     operands = [[number[i] for i in part] if isinstance(part, list) else part for part in operands]
-    kept = [i for i in op.output if i in number]
-    total = np.asarray(np.einsum(*operands, [number[i] for i in kept]), dtype=object)
-    return np.broadcast_to(total.reshape([s if i in number else 1 for i, s in zip(op.output, node.shape, strict=True)]), node.shape)
+    total = np.asarray(np.einsum(*operands, [number[i] for i in op.output if i in number]), dtype=object)
+    aligned = [size if i in number else 1 for i, size in zip(op.output, node.shape, strict=True)]
+    return np.broadcast_to(total.reshape(aligned), node.shape)
 
 
 def _softmax(node: Expr, args: Sequence[Array]) -> Array:
@@ -152,6 +154,7 @@ def _onehot(node: Expr, args: Sequence[Array]) -> Array:
     return _each(lambda label, k: _choice(sympy.Eq(label, k)), args[0][..., None], classes)
 
 
+EXTREME = {"max": sympy.Max, "min": sympy.Min}
 MEANING: dict[type[ops.Op], Callable[[Any, Sequence[Array]], Any]] = {
     ops.Variable: _leaf,
     ops.Parameter: _leaf,
@@ -159,7 +162,7 @@ MEANING: dict[type[ops.Op], Callable[[Any, Sequence[Array]], Any]] = {
     ops.Extent: lambda node, args: sympy.Integer(node.op.size),
     ops.Elementwise: _elementwise,
     ops.Contraction: _contraction,
-    ops.Reduce: lambda node, args: _along(sympy.Max if node.op.function == "max" else sympy.Min, args[0], node.op.axes, node.op.keep),
+    ops.Reduce: lambda node, args: _along(EXTREME[node.op.function], args[0], node.op.axes, node.op.keep),
     ops.LogSumExp: lambda node, args: _along(_logsumexp, args[0], node.op.axes, node.op.keep),
     ops.Softmax: _softmax,
     ops.Reshape: lambda node, args: args[0].reshape(node.shape),
@@ -173,5 +176,5 @@ MEANING: dict[type[ops.Op], Callable[[Any, Sequence[Array]], Any]] = {
 def _value(node: Expr, args: Sequence[Array]) -> Any:
     rule = MEANING.get(type(node.op))
     if rule is None:
-        raise ExpressionError(f"{type(node.op).__name__.lower()} ({node.label}) has no SymPy form: leave it out of what is handed to SymPy")
+        raise ExpressionError(f"{node.label} has no SymPy form: leave it out of what is handed to SymPy")
     return rule(node, args)

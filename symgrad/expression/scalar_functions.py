@@ -16,11 +16,11 @@ from sympy.logic.boolalg import BooleanAtom
 
 from symgrad.errors import ExpressionError
 from symgrad.expression import functions as f
+from symgrad.expression import scalar_gate
 from symgrad.expression.componentwise import to_sympy
 from symgrad.expression.node import Expr, as_expr, binary, make
 from symgrad.expression.ops import Contraction, broadcast
 
-OPERATIONS, DEPTH = 50, 30
 ONE_ARGUMENT: dict[type, Callable[[Expr], Expr]] = {
     sympy.exp: f.exp, sympy.log: f.log, sympy.sin: f.sin, sympy.cos: f.cos, sympy.tan: f.tan, sympy.atan: f.atan,
     sympy.sinh: f.sinh, sympy.cosh: f.cosh, sympy.tanh: f.tanh, sympy.erf: f.erf, sympy.Abs: f.absolute,
@@ -49,8 +49,7 @@ def elementwise(function: Any) -> Callable[..., Expr]:
     >>> print(mish(variable("z", ("N", 3))))
     z ⊙ tanh(log(exp(z) + 1))
     """
-    arguments, body = _opened(function)
-    _measure(body)
+    arguments, body = scalar_gate.opened(function)
     _walk(body, {symbol: f.variable(f"a{i}") for i, symbol in enumerate(arguments)})  # what has no row is refused now
 
     def apply(*values: object) -> Expr:
@@ -62,63 +61,6 @@ def elementwise(function: Any) -> Callable[..., Expr]:
     apply.__name__ = apply.__qualname__ = getattr(function, "__name__", "elementwise")
     apply.__doc__ = f"{body} for {', '.join(map(str, arguments))}, entry by entry; shapes broadcast."
     return apply
-
-
-def _opened(function: Any) -> tuple[tuple[Any, ...], Any]:
-    """Arguments and body of a scalar function, after the gate."""
-    if isinstance(function, type) and issubclass(function, sympy.Function | sympy.Max | sympy.Min):
-        count = 2 if function in (sympy.Max, sympy.Min) else 1
-        if count == 1 and function not in ONE_ARGUMENT and function is not sympy.Heaviside:
-            raise _unknown(function)
-        symbols = tuple(sympy.Symbol(f"a{i}", real=True) for i in range(count))
-        return symbols, function(*symbols)
-    if not isinstance(function, sympy.Lambda):
-        shown = f"the text {function!r}" if isinstance(function, str) else f"{type(function).__name__} {function!r}"[:90]
-        raise ExpressionError(
-            f"sg.elementwise takes a SymPy Lambda or function class, not {shown}: "
-            "write sympy.tanh, or sympy.Lambda(t, ...) with t = sympy.Symbol('t', real=True)"
-        )
-    if function is sympy.S.IdentityFunction:
-        raise ExpressionError(
-            "the function is the identity: either leave it out, or SymPy reduced it to that because its argument was "
-            "declared positive (Max(t, 0) of a positive t is t); declare it with sympy.Symbol('t', real=True)"
-        )
-    if tuple(function.signature) != tuple(function.variables):
-        raise ExpressionError(f"{function} takes its arguments in nested groups; write Lambda((a, b), ...) with plain symbols")
-    if not isinstance(function.expr, sympy.Basic):
-        raise ExpressionError(f"the body of {function} is a function, not its value; apply it: Lambda(t, tanh(t))")
-    _check_symbols(function)
-    return tuple(function.variables), function.expr
-
-
-def _check_symbols(function: Any) -> None:
-    free = sorted(str(s) for s in function.free_symbols)
-    if free:
-        raise ExpressionError(
-            f"{function} uses {', '.join(free)}, not among its arguments {', '.join(map(str, function.variables))}: "
-            "make each an argument of the Lambda, or put its number in"
-        )
-    plain = sympy.Symbol("t", real=True).assumptions0
-    for symbol in function.variables:
-        strong = sorted(k for k, v in symbol.assumptions0.items() if v and k not in plain)
-        if strong or symbol.is_commutative is False:
-            stated = next((k for k in ("positive", "negative", "integer", "zero") if k in strong), (strong or ["noncommutative"])[0])
-            raise ExpressionError(
-                f"{symbol} in {function} is declared {stated}, and SymPy has simplified with that already: "
-                f"use sympy.Symbol({symbol.name!r}, real=True)"
-            )
-
-
-def _measure(body: Any) -> None:
-    """Refuses a body that is too large to stay one scalar function."""
-    operations, stack = 0, [(body, 1)]
-    while stack:
-        node, depth = stack.pop()
-        operations += max(len(node.args) - 1, 1) if node.args else 0
-        if operations > OPERATIONS or depth > DEPTH:
-            limit = f"{OPERATIONS} operations" if operations > OPERATIONS else f"{DEPTH} levels"
-            raise ExpressionError(f"a scalar function has at most {limit}: build larger ones from several, or from symgrad's own functions")
-        stack.extend((argument, depth + 1) for argument in node.args)
 
 
 def _walk(body: Any, values: Mapping[Any, Expr]) -> Expr:
@@ -139,15 +81,9 @@ def _walk(body: Any, values: Mapping[Any, Expr]) -> Expr:
             return ONE_ARGUMENT[head](walk(e.args[0]))
         if head in MANY_ARGUMENTS:
             return _folded(MANY_ARGUMENTS[head], [walk(a) for a in e.args])
-        raise _unknown(head)
+        raise scalar_gate.unknown(head, KNOWN)
 
     return walk(body)
-
-
-def _unknown(head: type) -> ExpressionError:
-    known = sorted({k.__name__ for k in (*ONE_ARGUMENT, sympy.Max, sympy.Min, sympy.Heaviside, sympy.Piecewise)} | {"sqrt"})
-    instead = "; write Piecewise((a, condition), (b, True))" if head is sympy.ITE else ""
-    return ExpressionError(f"{head.__name__} has no row in the table of scalar functions{instead}; known are {', '.join(known)}, arithmetic and comparisons")
 
 
 def _number(e: Any) -> Expr:
@@ -157,7 +93,7 @@ def _number(e: Any) -> Expr:
     if e.is_Rational and not e.is_Integer and max(abs(e.p), e.q) < 2**63:
         return as_expr(int(e.p)) / int(e.q)
     if not (e.is_extended_real and e.is_finite):
-        raise ExpressionError(f"{e} is not a finite real number: scalar functions are real; find where the body has it and leave it out")
+        raise ExpressionError(f"{e} is not a finite real number: scalar functions are real; leave it out of the body")
     value = float(e) if e.is_Float else float(e.evalf(30))
     if value in (float("inf"), float("-inf")):
         raise ExpressionError(f"{str(e)[:40]} is larger than a float64 can be: scale the function")
@@ -252,6 +188,7 @@ BUILDERS: dict[type, Callable[[Any, Walk], Expr]] = {
     sympy.Add: _sum, sympy.Mul: _product, sympy.Pow: _power, sympy.Piecewise: _piecewise, sympy.Max: _maximum,
     sympy.Heaviside: _heaviside,
 }  # fmt: skip
+KNOWN = (*ONE_ARGUMENT, *MANY_ARGUMENTS, *BUILDERS)
 
 
 def _widened(result: Expr, given: Sequence[Expr]) -> Expr:
@@ -259,10 +196,11 @@ def _widened(result: Expr, given: Sequence[Expr]) -> Expr:
     shape = broadcast(given, "apply a function to")
     if result.shape == shape:
         return result
-    numbers = itertools.count(len(shape))
-    indices = tuple(i if result.shape[i - len(shape)] == shape[i] else next(numbers) for i in range(len(shape) - result.ndim, len(shape)))
+    rank, offset = len(shape), len(shape) - result.ndim
+    fresh = itertools.count(rank)  # an axis of size 1 is summed away and repeated
+    indices = tuple(axis if size == shape[axis] else next(fresh) for axis, size in enumerate(result.shape, offset))
     new = tuple((i, size) for i, size in enumerate(shape) if i not in indices)
-    return make(Contraction((indices,), tuple(range(len(shape))), new), result)
+    return make(Contraction((indices,), tuple(range(rank)), new), result)
 
 
 __all__ = ["elementwise", "to_sympy"]

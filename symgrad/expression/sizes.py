@@ -17,7 +17,7 @@ Shape: TypeAlias = tuple[Size, ...]
 
 @functools.cache
 def _symbol(name: str) -> Any:
-    import sympy
+    import sympy  # type: ignore[import-untyped]
 
     return sympy.Symbol(name, integer=True, positive=True)
 
@@ -81,7 +81,7 @@ def quotient(total: Size, part: Size) -> Size | None:
         return total
     if same(total, part):
         return 1
-    import sympy
+    import sympy  # type: ignore[import-untyped]
 
     ratio = sympy.cancel(_algebraic(total) / _algebraic(part))
     return _plain(ratio) if ratio.is_polynomial() and all(c.is_Integer for c in ratio.as_coefficients_dict().values()) else None

@@ -60,6 +60,7 @@ class Run:
         self.last_good: Path | None = None
         self.best_weights: dict[str, np.ndarray] | None = None
         self.saved_at: tuple[int, int] | None = None
+        self._kept_tables: dict[str, Any] | None = None
 
     def train(self) -> History:
         """All epochs from where `progress` stands."""
@@ -98,7 +99,7 @@ class Run:
         return self._finish(seconds)
 
     def _tables(self) -> dict[str, Any]:
-        if not hasattr(self, "_kept_tables"):
+        if self._kept_tables is None:
             self._kept_tables = self.model.steps.tables(self.arrays)
         return self._kept_tables
 

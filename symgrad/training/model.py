@@ -192,7 +192,8 @@ class Model:
     def evaluate(self, x: Any, y: Any, batch_size: int = 1000) -> dict[str, float]:
         """The loss and the metrics over arrays, weighted by rows. Raises BindingError."""
         self.initialize()
-        return self.steps.evaluate(self.bind(x, y), batch_size)[0]
+        values: dict[str, float] = self.steps.evaluate(self.bind(x, y), batch_size)[0]
+        return values
 
     def predict(self, x: Any, batch_size: int = 1000) -> np.ndarray:
         """The output for each row of x. Raises BindingError."""

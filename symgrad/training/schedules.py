@@ -12,7 +12,7 @@ from dataclasses import dataclass
 import numpy as np
 
 from symgrad.errors import ConfigurationError
-from symgrad.evaluate import evaluate
+from symgrad.interpreter import evaluate
 from symgrad.expression import functions as f
 from symgrad.expression.node import Expr, leaves
 

@@ -22,11 +22,11 @@ _erf = np.vectorize(math.erf, otypes=[np.float64])
 
 def _sigmoid(x: Array) -> Array:
     small = np.exp(-np.abs(x))
-    return np.where(x >= 0, 1 / (1 + small), small / (1 + small))
+    return np.asarray(np.where(x >= 0, 1 / (1 + small), small / (1 + small)))
 
 
 def _log1mexp(x: Array) -> Array:
-    return np.where(x < math.log(2), np.log(-np.expm1(-x)), np.log1p(-np.exp(-x)))
+    return np.asarray(np.where(x < math.log(2), np.log(-np.expm1(-x)), np.log1p(-np.exp(-x))))
 
 
 def _relu(x: Array) -> Array:
@@ -50,7 +50,8 @@ def _product(*factors: Array) -> Array:
 SCALARS: dict[str, Callable[..., Array]] = {
     "add": _sum, "multiply": _product, "erf": _erf, "sigmoid": _sigmoid, "log1mexp": _log1mexp, "relu": _relu,
     "softplus": lambda x: np.logaddexp(0.0, x), "atan": np.arctan, "where": np.where, "divide": np.true_divide,
-} | {name: getattr(np, name) for name in (
+}  # fmt: skip
+SCALARS |= {name: getattr(np, name) for name in (
     "subtract negative power exp log expm1 log1p sqrt sin cos tan sinh cosh tanh logaddexp abs sign floor maximum "
     "minimum less less_equal greater greater_equal equal not_equal logical_and logical_or logical_not").split()
 }  # fmt: skip
@@ -95,18 +96,18 @@ def _scatter(op: ops.Scatter, node: Expr, args: Sequence[Array], extents: Mappin
 
 def _softmax(op: ops.Softmax, node: Expr, args: Sequence[Array], extents: Mapping[str, int]) -> Array:
     raised = np.exp(args[0] - args[0].max(op.axes, keepdims=True, initial=-np.inf))
-    return raised / raised.sum(op.axes, keepdims=True)
+    return np.asarray(raised / raised.sum(op.axes, keepdims=True))
 
 
 def _logsumexp(op: ops.LogSumExp, node: Expr, args: Sequence[Array], extents: Mapping[str, int]) -> Array:
     top = args[0].max(op.axes, keepdims=True, initial=-np.inf)
     shift = np.where(np.isfinite(top), top, 0.0)
     total = np.log(np.exp(args[0] - shift).sum(op.axes, keepdims=True)) + shift
-    return total if op.keep else total.squeeze(op.axes)
+    return np.asarray(total if op.keep else total.squeeze(op.axes))
 
 
 def _reduce(op: ops.Reduce, node: Expr, args: Sequence[Array], extents: Mapping[str, int]) -> Array:
-    return getattr(np, op.function)(args[0], axis=op.axes, keepdims=op.keep)
+    return np.asarray(getattr(np, op.function)(args[0], axis=op.axes, keepdims=op.keep))
 
 
 def _bound(node: Expr, extents: Mapping[str, int]) -> list[int]:
@@ -115,7 +116,7 @@ def _bound(node: Expr, extents: Mapping[str, int]) -> list[int]:
 
 TABLE: dict[type[ops.Op], Callable[..., Array]] = {
     ops.Constant: lambda op, node, args, extents: op.array.astype(DTYPES[node.kind]),
-    ops.Extent: lambda op, node, args, extents: np.float64(sizes.bind(op.size, extents)),
+    ops.Extent: lambda op, node, args, extents: np.asarray(float(sizes.bind(op.size, extents))),
     ops.Elementwise: _elementwise,
     ops.Contraction: _contraction,
     ops.Reduce: _reduce,
