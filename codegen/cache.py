@@ -34,8 +34,13 @@ def environment() -> str:
     """What object code depends on besides its source: packages, Python, processor, our own machine code."""
     target = host()
     words = [f"{p} {importlib.metadata.version(p)}" for p in PACKAGES]
-    own = "".join(hashlib.sha256(Path(__file__).with_name(n).read_bytes()).hexdigest() for n in ("elementary.py", "formulas.py", "jit.py", "intrinsics.py", "runtime.py"))
-    return " | ".join([*words, platform.python_version(), target.triple, target.cpu, target.features, native.source_digest(), own])
+    own = "".join(
+        hashlib.sha256(Path(__file__).with_name(n).read_bytes()).hexdigest()
+        for n in ("elementary.py", "formulas.py", "jit.py", "intrinsics.py", "runtime.py")
+    )
+    return " | ".join(
+        [*words, platform.python_version(), target.triple, target.cpu, target.features, native.source_digest(), own]
+    )
 
 
 def key_of(*parts: str) -> str:

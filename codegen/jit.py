@@ -74,7 +74,13 @@ def size(typing_context, table, place):  # type: ignore[no-untyped-def]
 
 def namespace(real: str) -> dict[str, Any]:
     """The globals of generated source when Numba compiles it."""
-    words = {"real": np.dtype(real).type, "int64": np.int64, "float64": np.float64, "inf": float("inf"), "nan": float("nan")}
+    words = {
+        "real": np.dtype(real).type,
+        "int64": np.int64,
+        "float64": np.float64,
+        "inf": float("inf"),
+        "nan": float("nan"),
+    }
     readers = {f"{dtype}_array": _reader(dtype) for dtype in DTYPES}
     inline = numba.njit(share, error_model="numpy", _nrt=False)
     functions = {name: row.compiled for name, row in ELEMENTARY.items()}

@@ -11,7 +11,7 @@ from pathlib import Path
 from threading import Lock
 
 import llvmlite.binding as llvm  # type: ignore[import-untyped]
-from llvmlite import ir  # type: ignore[import-untyped]
+from llvmlite import ir
 
 from symgrad.codegen.emit import FLOATS
 from symgrad.codegen.host import Host, host, initialize_llvm

@@ -19,8 +19,10 @@ __version__ = "0.1.0"
 
 _WHERE = {
     "symgrad.expression.functions": (
-        "variable labels parameter exp log expm1 log1p log1mexp sqrt sin cos tan atan sinh cosh tanh erf sigmoid softplus relu sign floor "
-        "maximum minimum logaddexp equal not_equal logical_and logical_or logical_not where sum mean max min argmax logsumexp softmax "
+        "variable labels parameter exp log expm1 log1p log1mexp sqrt sin cos tan atan sinh cosh tanh "
+        "erf sigmoid softplus relu sign floor "
+        "maximum minimum logaddexp equal not_equal logical_and logical_or logical_not where sum mean "
+        "max min argmax logsumexp softmax "
         "log_softmax dot outer einsum reshape transpose cast take scatter one_hot identity named add multiply"
     ),
     "symgrad.expression.losses": (
@@ -41,29 +43,47 @@ _WHERE = {
     "symgrad.training.model": "Model Training load History",
     "symgrad.data": "Dataset mnist",
     "symgrad.errors": (
-        "SymgradError ExpressionError ShapeError GradientError BindingError CompileError DataError ModelError NotFoundError OutputError "
+        "SymgradError ExpressionError ShapeError GradientError BindingError CompileError DataError "
+        "ModelError NotFoundError OutputError "
         "StorageError ConfigurationError DivergenceError"
     ),
 }
-_HOME = {name: module for module, names in _WHERE.items() for name in names.split()} | {"abs": "symgrad.expression.functions"}
+_HOME = {name: module for module, names in _WHERE.items() for name in names.split()} | {
+    "abs": "symgrad.expression.functions"
+}
 _ALIASES = {"abs": "absolute"}
 
 if TYPE_CHECKING:
-    from symgrad.calculus.gradient import Derivation as Derivation, derive as derive, gradient as gradient
-    from symgrad.calculus.simplify import simplified as simplified, simplify as simplify
-    from symgrad.codegen.kernel import Kernel as Kernel, compile as compile
-    from symgrad.data import Dataset as Dataset, mnist as mnist
+    from symgrad.calculus.gradient import Derivation as Derivation
+    from symgrad.calculus.gradient import derive as derive
+    from symgrad.calculus.gradient import gradient as gradient
+    from symgrad.calculus.simplify import simplified as simplified
+    from symgrad.calculus.simplify import simplify as simplify
+    from symgrad.codegen.kernel import Kernel as Kernel
+    from symgrad.codegen.kernel import compile as compile
+    from symgrad.data import Dataset as Dataset
+    from symgrad.data import mnist as mnist
     from symgrad.errors import *  # noqa: F403
-    from symgrad.interpreter import evaluate as evaluate
     from symgrad.expression.functions import *  # noqa: F403
     from symgrad.expression.losses import *  # noqa: F403
-    from symgrad.expression.node import Expr as Expr, constant as constant
+    from symgrad.expression.node import Expr as Expr
+    from symgrad.expression.node import constant as constant
     from symgrad.expression.parse import parse as parse
-    from symgrad.expression.scalar_functions import elementwise as elementwise, to_sympy as to_sympy
-    from symgrad.expression.serialize import expression_from_json as expression_from_json, expression_to_json as expression_to_json
+    from symgrad.expression.scalar_functions import elementwise as elementwise
+    from symgrad.expression.scalar_functions import to_sympy as to_sympy
+    from symgrad.expression.serialize import (
+        expression_from_json as expression_from_json,
+    )
+    from symgrad.expression.serialize import (
+        expression_to_json as expression_to_json,
+    )
     from symgrad.formula import formula as formula
+    from symgrad.interpreter import evaluate as evaluate
     from symgrad.training.initializers import *  # noqa: F403
-    from symgrad.training.model import History as History, Model as Model, Training as Training, load as load
+    from symgrad.training.model import History as History
+    from symgrad.training.model import Model as Model
+    from symgrad.training.model import Training as Training
+    from symgrad.training.model import load as load
     from symgrad.training.optimizers import *  # noqa: F403
     from symgrad.training.schedules import *  # noqa: F403
 

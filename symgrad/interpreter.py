@@ -1,4 +1,6 @@
-"""The NumPy interpreter: an expression's value, float64, exactly as written. The oracle that shares no code with codegen.
+"""The NumPy interpreter: an expression's value, float64, exactly as written.
+
+The oracle that shares no code with codegen.
 
 One table: what each op is in NumPy. It never simplifies and knows nothing of gradients or kernels.
 """

@@ -57,7 +57,9 @@ def folder(tmp_path_factory):
     y = x[:, :3].argmax(1)
     np.savez(path / "data.npz", x_train=x[:60], y_train=y[:60], x_test=x[60:], y_test=y[60:])
     header = "a,b,c,d,label\n"
-    (path / "data.csv").write_text(header + "".join(",".join(f"{v:.6f}" for v in r) + f",{k}\n" for r, k in zip(x, y, strict=True)))
+    (path / "data.csv").write_text(
+        header + "".join(",".join(f"{v:.6f}" for v in r) + f",{k}\n" for r, k in zip(x, y, strict=True))
+    )
     done = run("train", "mine.py", "--data", "data.npz", "--out", "run", cwd=path)
     assert done.returncode == 0, done.stderr
     return path
@@ -71,7 +73,10 @@ def test_version_and_help():
 
 
 def test_help_imports_nothing_heavy():
-    code = "import sys; from symgrad.cli.app import run; run(['--version']); print(sorted({'numpy', 'numba', 'sympy', 'llvmlite'} & set(sys.modules)))"
+    code = (
+        "import sys; from symgrad.cli.app import run; run(['--version']); print(sorted({'numpy', "
+        "'numba', 'sympy', 'llvmlite'} & set(sys.modules)))"
+    )
     result = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, timeout=60)
     assert result.stdout.splitlines()[-1] == "[]"
 
@@ -93,18 +98,31 @@ def test_train_json_has_what_was_promised(folder):
     value = json.loads(result.stdout)
     assert {"model", "parameters", "derive_seconds", "compile_seconds", "epochs", "test", "checkpoint"} <= set(value)
     assert value["parameters"] == 15 and set(value["test"]) == {"loss", "accuracy"}
-    assert [set(e) for e in value["epochs"]] == [{"epoch", "seconds", "loss", "accuracy", "val_loss", "val_accuracy"}] * 3
+    assert [set(e) for e in value["epochs"]] == [
+        {"epoch", "seconds", "loss", "accuracy", "val_loss", "val_accuracy"}
+    ] * 3
     assert (folder / value["checkpoint"]).is_file() and "∂L/∂W" in result.stderr
 
 
 def test_training_says_what_it_does(folder):
     result = run("train", "mine.py", "--data", "data.csv", "--epochs", 2, "-p", "hidden=9", cwd=folder)
-    for text in ("15 parameters", "∂L/∂W = xᵀ δ_z", "kernel", "epoch 2/2", "val_loss", "● loss", "checkpoint runs/mine-"):
+    for text in (
+        "15 parameters",
+        "∂L/∂W = xᵀ δ_z",
+        "kernel",
+        "epoch 2/2",
+        "val_loss",
+        "● loss",
+        "checkpoint runs/mine-",
+    ):
         assert text in result.stdout, text
 
 
 def test_runs_never_overwrite_each_other(folder):
-    first, second = (json.loads(run("train", "mine.py", "--data", "data.npz", "--json", cwd=folder).stdout)["checkpoint"] for _ in range(2))
+    first, second = (
+        json.loads(run("train", "mine.py", "--data", "data.npz", "--json", cwd=folder).stdout)["checkpoint"]
+        for _ in range(2)
+    )
     assert first != second
     again = run("train", "mine.py", "--data", "data.npz", "--out", "run", cwd=folder)
     assert again.returncode == 73 and "--resume" in again.stderr
@@ -114,14 +132,18 @@ def test_resume_goes_on(folder):
     assert run("train", "mine.py", "--data", "data.npz", "--out", "more", cwd=folder).returncode == 0
     value = json.loads(run("train", "mine.py", "--resume", "more", "--epochs", 4, "--json", cwd=folder).stdout)
     whole = json.loads(run("train", "mine.py", "--data", "data.npz", "--epochs", 4, "--json", cwd=folder).stdout)
-    assert [e["loss"] for e in value["epochs"]] == [e["loss"] for e in whole["epochs"]] and value["test"] == whole["test"]
+    assert [e["loss"] for e in value["epochs"]] == [e["loss"] for e in whole["epochs"]] and value["test"] == whole[
+        "test"
+    ]
 
 
 def test_evaluate_and_predict(folder):
     data = json.loads(run("evaluate", "run", "--data", "data.npz", "--json", cwd=folder).stdout)
     assert data["rows"] == 20 and np.sum(data["confusion"]) == 20
     assert "truth" in run("evaluate", "run", "--data", "data.npz", cwd=folder).stdout
-    result = json.loads(run("predict", "--checkpoint", "run", "--data", "data.npz", "-i", 3, "--json", cwd=folder).stdout)
+    result = json.loads(
+        run("predict", "--checkpoint", "run", "--data", "data.npz", "-i", 3, "--json", cwd=folder).stdout
+    )
     (row,) = result["predictions"]
     assert sum(row["probabilities"]) == pytest.approx(1, abs=1e-5) and row["truth"] in (0, 1, 2)
 
@@ -132,7 +154,11 @@ def test_other_commands(folder):
     text = run("source", "mine.py", cwd=folder).stdout
     compile(text, "generated", "exec")
     assert "def train(thread, threads, table):" in text
-    assert {m["model"] for m in json.loads(run("models", "--json").stdout)} == {"mnist-mlp", "mnist-mlp-deep", "softmax-regression"}
+    assert {m["model"] for m in json.loads(run("models", "--json").stdout)} == {
+        "mnist-mlp",
+        "mnist-mlp-deep",
+        "softmax-regression",
+    }
     assert "threads" in json.loads(run("info", "--json").stdout)
 
 
@@ -185,7 +211,9 @@ def test_what_goes_wrong_is_a_paragraph(folder, arguments, code, words):
 
 @pytest.mark.parametrize(("number", "code"), [(signal.SIGINT, 130), (signal.SIGTERM, 143)])
 def test_interruption_saves_and_resumes(folder, number, code):
-    words, settings = command("train", "mine.py", "--data", "data.npz", "--epochs", 1_000_000, "--out", f"stopped-{number}", cwd=folder)
+    words, settings = command(
+        "train", "mine.py", "--data", "data.npz", "--epochs", 1_000_000, "--out", f"stopped-{number}", cwd=folder
+    )
     process = subprocess.Popen(words, stdout=subprocess.PIPE, stderr=subprocess.PIPE, **settings)
     deadline = time.time() + 60
     while not (folder / f"stopped-{number}" / "history.jsonl").exists() and time.time() < deadline:

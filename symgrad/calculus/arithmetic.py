@@ -133,7 +133,7 @@ def common(terms: Sequence[Term]) -> Term:
     top = {b: min(e, *(t.top.get(b, 0) for t in rest)) for b, e in first.top.items()} if rest else {}
     bottom = {b: min(e, *(t.bottom.get(b, 0) for t in rest)) for b, e in first.bottom.items()} if rest else {}
     sizes_agree = all(abs(t.number) == abs(first.number) for t in rest)
-    number: Number = abs(first.number) if sizes_agree else Fraction(1)
+    number: Any = abs(first.number) if sizes_agree else Fraction(1)
     if all(t.number < 0 for t in terms):
         number = -number
     return Term(number, {b: e for b, e in top.items() if e}, {b: e for b, e in bottom.items() if e})
@@ -162,13 +162,18 @@ def number_expr(number: Number) -> Expr:
     return as_expr(number)
 
 
+def _plain(factor: Expr) -> bool:
+    """Numbers of the model and declared names stand before what is made of them: y σ(-y a)."""
+    return isinstance(factor.op, ops.Leaf | Extent)
+
+
 def build(term: Term) -> Expr:
     """A term as it is written: -(2 a b) / (3 N)."""
     if not term.top and not term.bottom:
         return number_expr(term.number)
     number = abs(term.number)
     above, below = (number.numerator, number.denominator) if isinstance(number, Fraction) else (number, 1)
-    top = [_power(b, e) for b, e in term.top.items()]
+    top = [_power(b, e) for b, e in sorted(term.top.items(), key=lambda item: not _plain(item[0]))]
     bottom = [_power(b, e) for b, e in term.bottom.items()]
     if above != 1 or not top:
         top.insert(0, as_expr(above))

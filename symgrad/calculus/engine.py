@@ -11,7 +11,8 @@ from dataclasses import dataclass
 from symgrad.expression import ops, sizes
 from symgrad.expression.node import Expr, make, topological
 
-LIMIT = 100_000  # rewrites of one run: reached only if two identities undo each other
+LIMIT = 1_000_000  # rewrites of one run, and rewrites of one node in a row: reached only if identities undo each other
+NESTED = 200
 
 
 @dataclass(frozen=True)
@@ -48,6 +49,7 @@ class Simplifier:
     def __init__(self, identities: Sequence[Identity], frozen: Iterable[Expr] = ()) -> None:
         self.rewrites: list[Rewrite] = []
         self._memo: dict[Expr, Expr] = {node: node for node in frozen}
+        self._depth = 0
         self._by_op: dict[type[ops.Op], list[Identity]] = {}
         for identity in identities:
             for op in identity.ops:
@@ -73,8 +75,10 @@ class Simplifier:
             assert len(after.shape) == len(node.shape) and all(map(sizes.same, after.shape, node.shape)), (identity.name, node, after)
             assert after.kind == node.kind, (identity.name, node, after)
             self.rewrites.append(Rewrite(identity, node, after))
-            assert len(self.rewrites) < LIMIT, "identities undo each other: " + ", ".join(r.identity.name for r in self.rewrites[-6:])
+            self._depth += 1
+            assert self._depth < NESTED and len(self.rewrites) < LIMIT, "identities undo each other: " + ", ".join(r.identity.name for r in self.rewrites[-6:])
             result = self.run(after)
+            self._depth -= 1
             self._memo[node] = result
             return result
         self._memo[node] = node

@@ -123,7 +123,7 @@ def _sweep(loss: Expr, wrt: Sequence[Expr], steps: list[Step]) -> dict[Expr, Exp
 
 
 def _collect(node: Expr, parts: list[Expr]) -> Expr:
-    g = parts[0] if len(parts) == 1 else make(ops.Elementwise("add"), *parts)
+    g = parts[0] if len(parts) == 1 else make(ops.Elementwise("add"), *reversed(parts))  # in the order of the loss
     if isinstance(node.op, ops.Named):  # the adjoint of z is called delta_z, as in a textbook
         g = make(ops.Named(f"delta_{node.op.name}", adjoint=True), g)
     return g

@@ -6,11 +6,11 @@ differentiating. ALL adds what brings formulas to textbook form.
 
 from __future__ import annotations
 
-from symgrad.calculus import tensors
+from symgrad.calculus import factoring, tensors
 from symgrad.calculus.arithmetic import normal_form
 from symgrad.calculus.engine import Identity
 from symgrad.calculus.patterns import identity
-from symgrad.expression.ops import Contraction, Elementwise, LogSumExp, Named, Reshape, Softmax
+from symgrad.expression.ops import Contraction, Elementwise, Extent, LogSumExp, Named, Reshape, Softmax
 
 NORMAL_FORM = Identity("normal form", "a c + b c, -(-a), a + a, 1 a, ...", "(a + b) c, a, 2 a, a, ...", "", (Elementwise,), normal_form,
                        ("a + a - 3*a*b + b*a", "(a - b)/c - (a + b)/c"))  # fmt: skip
@@ -48,10 +48,16 @@ TEXTBOOK: tuple[Identity, ...] = (
     Identity("trivial contraction", "sum_{} a", "a", "nothing is summed or moved", (Contraction,), tensors.nothing_to_do, ("m.T.T",)),
     Identity("merged contraction", "sum_i (sum_j a)", "sum_ij a", "the inner one has one operand", (Contraction,), tensors.merged,
              ("sum(sum(m, axis=1))", "m.T @ m")),
+    Identity("transposed product", "(A B)ᵀ", "Σ A B in the other order", "", (Contraction,), tensors.reordered,
+             ("(m @ m.T @ m).T", "transpose(einsum('ij,ik->ijk', m, m), (2, 0, 1))")),
     Identity("scalars outside a sum", "sum(s a b)", "s sum(a b)", "s is a scalar", (Contraction,), tensors.scalars_outside,
              ("sum(3*m)", "(m/2) @ m.T")),
     Identity("distributions sum to one", "sum_k onehot(y)[n,k]", "1", "k stands nowhere else", (Contraction,), tensors.total_of_distribution,
              ("sum(softmax(m), axis=1)", "sum(one_hot(y, 3), axis=1, keepdims=True)")),
+    Identity("common operand", "sum(a q) + sum(b q)", "sum((a + b) q)", "q stands at the same indices", (Elementwise,),
+             factoring.common_operand, ("m @ w3 + 2*(w3 @ s)" ,)),
+    Identity("integer arithmetic", "2 - 1", "1", "integer constants", (Elementwise,), factoring.integers_folded, ("a**(3 - 1)",)),
+    Identity("size of a product", "|4 N|", "4 |N|", "", (Extent,), factoring.size_of_product, ("mean(b * m)",)),
     Identity("delta", "sum_j delta[i,j] a[j]", "a[i]", "", (Contraction,), tensors.delta_contracted, ("identity(4) @ m",)),
     Identity("sum of a product", "sum(a * b)", "a . b", "equal shapes", (Contraction,), tensors.product_of_two, ("sum(m*m)",)),
     Identity("implicit broadcasting", "f(repeat(a), b)", "f(a, b)", "", (Elementwise,), tensors.broadcasting_is_implicit,

@@ -150,7 +150,8 @@ def _match_product(pattern: PatternTerm, term: Term, bound: Binding, exact: bool
         return
     for found, rest in _assign(factors, [*term.top.items(), *((b, -e) for b, e in term.bottom.items())], bound, _match_factor):
         if not rest or not exact:
-            over = Term(abs(term.number), {b: e for b, e in rest if e > 0}, {b: -e for b, e in rest if e < 0})
+            number: Any = abs(term.number)
+            over = Term(number, {b: e for b, e in rest if e > 0}, {b: -e for b, e in rest if e < 0})
             yield {**found, "over": over}
 
 

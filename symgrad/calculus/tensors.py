@@ -67,11 +67,24 @@ def merged(node: Expr) -> Expr | None:
     return None
 
 
+def reordered(node: Expr) -> Expr | None:
+    """(A B)ᵀ is one contraction: reordering the axes of a product reorders its output."""
+    op, inner = node.op, node.args[0]
+    assert isinstance(op, Contraction)
+    if len(node.args) > 1 or not isinstance(inner.op, Contraction) or inner.kind != node.kind or op.new:
+        return None
+    if sorted(op.output) != sorted(op.inputs[0]) or len(set(op.output)) != len(op.output):
+        return None
+    position = {index: i for i, index in enumerate(op.inputs[0])}
+    output = tuple(inner.op.output[position[i]] for i in op.output)
+    return make(Contraction(inner.op.inputs, output, inner.op.new), *inner.args)
+
+
 def scalars_outside(node: Expr) -> Expr | None:
     """Numbers and scalars leave a contraction: sum(c a b) is c sum(a b)."""
     op = node.op
     assert isinstance(op, Contraction)
-    if node.kind != REAL:
+    if node.kind != REAL or _repeated(node) is not None:  # a repetition stays outermost, see broadcasting_is_implicit
         return None
     outside, inputs, args = Term(), [], []
     for indices, arg in zip(op.inputs, node.args, strict=True):
@@ -89,7 +102,7 @@ def scalars_outside(node: Expr) -> Expr | None:
             args.append(rest)
             inputs.append(indices)
     if outside.number == 1 and not outside.top and not outside.bottom:
-        return None
+        return contract(op, args, inputs, node) if len(args) < len(node.args) else None
     return contract(op, args, inputs, node, build(outside))
 
 

@@ -1,4 +1,7 @@
-"""The command line: a thin face of the package's functions. Importing it costs nothing; commands import what they need."""
+"""The command line: a thin face of the package's functions. Importing it costs nothing.
+
+Commands import what they need.
+"""
 
 from __future__ import annotations
 

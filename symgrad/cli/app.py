@@ -18,7 +18,8 @@ from symgrad.errors import SymgradError
 
 app = typer.Typer(
     name="symgrad",
-    help="Symbolic differentiation compiler: define a network as an expression, see its gradients as formulas, train it.",
+    help="Symbolic differentiation compiler: define a network as an expression, see its gradients as "
+    "formulas, train it.",
     no_args_is_help=True,
     add_completion=False,
     pretty_exceptions_enable=False,
@@ -27,12 +28,19 @@ app = typer.Typer(
 cache_app = typer.Typer(help="The kernels kept on disk.", no_args_is_help=True)
 app.add_typer(cache_app, name="cache")
 
-ModelArgument = Annotated[str, typer.Argument(metavar="MODEL", help="A model's name (see `symgrad models`) or a Python file.")]
-Parameters = Annotated[list[str] | None, typer.Option("-p", "--param", metavar="NAME=VALUE", help="An argument of the model's function.")]
+ModelArgument = Annotated[
+    str, typer.Argument(metavar="MODEL", help="A model's name (see `symgrad models`) or a Python file.")
+]
+Parameters = Annotated[
+    list[str] | None, typer.Option("-p", "--param", metavar="NAME=VALUE", help="An argument of the model's function.")
+]
 Json = Annotated[bool, typer.Option("--json", help="Data on stdout as JSON, everything else on stderr.")]
 Data = Annotated[str | None, typer.Option(help="An IDX folder, a .npz or a .csv file; MNIST when left out.")]
 Label = Annotated[str | None, typer.Option(help="The label column of a .csv file.")]
-Checkpoint = Annotated[str | None, typer.Argument(metavar="[CHECKPOINT]", help="A checkpoint or a run's folder; the newest in runs/ when left out.")]
+Checkpoint = Annotated[
+    str | None,
+    typer.Argument(metavar="[CHECKPOINT]", help="A checkpoint or a run's folder; the newest in runs/ when left out."),
+]
 Threads = Annotated[int | None, typer.Option(min=1, max=256, help="Threads; all processors when left out.")]
 
 
@@ -43,7 +51,11 @@ def _version(value: bool) -> None:
 
 
 @app.callback()
-def _root(version: Annotated[bool, typer.Option("--version", callback=_version, is_eager=True, help="Print the version.")] = False) -> None:
+def _root(
+    version: Annotated[
+        bool, typer.Option("--version", callback=_version, is_eager=True, help="Print the version.")
+    ] = False,
+) -> None:
     pass
 
 
@@ -52,16 +64,28 @@ def train(
     model: ModelArgument,
     param: Parameters = None,
     epochs: Annotated[int | None, typer.Option(min=0, help="Times through the training data.")] = None,
-    batch_size: Annotated[str | None, typer.Option(help="Rows a step; 1 is stochastic descent, `full` takes all rows.")] = None,
+    batch_size: Annotated[
+        str | None, typer.Option(help="Rows a step; 1 is stochastic descent, `full` takes all rows.")
+    ] = None,
     optimizer: Annotated[str | None, typer.Option(help="sgd, momentum, nesterov, adagrad, rmsprop or adam.")] = None,
     learning_rate: Annotated[float | None, typer.Option(help="The optimizer's learning rate.")] = None,
-    schedule: Annotated[str | None, typer.Option(help="constant, step[:FACTOR:EVERY], exponential[:FACTOR] or cosine.")] = None,
-    seed: Annotated[int | None, typer.Option(min=0, help="Decides starting weights and order of the data.  [default: 0]")] = None,
+    schedule: Annotated[
+        str | None, typer.Option(help="constant, step[:FACTOR:EVERY], exponential[:FACTOR] or cosine.")
+    ] = None,
+    seed: Annotated[
+        int | None, typer.Option(min=0, help="Decides starting weights and order of the data.  [default: 0]")
+    ] = None,
     threads: Threads = None,
     dtype: Annotated[str | None, typer.Option(help="float32 or float64.")] = None,
-    validation: Annotated[int | None, typer.Option(min=0, help="Rows held out from the end of the training data.  [default: 5000]")] = None,
-    early_stopping: Annotated[int | None, typer.Option(min=1, help="Stop after so many epochs without a better validation loss.")] = None,
-    out: Annotated[str | None, typer.Option(help="Folder for checkpoints and history; a new one in runs/ when left out.")] = None,
+    validation: Annotated[
+        int | None, typer.Option(min=0, help="Rows held out from the end of the training data.  [default: 5000]")
+    ] = None,
+    early_stopping: Annotated[
+        int | None, typer.Option(min=1, help="Stop after so many epochs without a better validation loss.")
+    ] = None,
+    out: Annotated[
+        str | None, typer.Option(help="Folder for checkpoints and history; a new one in runs/ when left out.")
+    ] = None,
     resume: Annotated[str | None, typer.Option(help="Go on from a checkpoint or a run's folder.")] = None,
     data: Data = None,
     label: Label = None,
@@ -71,13 +95,39 @@ def train(
     """Derive, compile and train a model; prints the formulas, the progress and the test accuracy."""
     from symgrad.cli.train import Request, train_command
 
-    train_command(Request(model, param or [], epochs, batch_size, optimizer, learning_rate, schedule, seed, threads, dtype, validation,
-                          early_stopping, out, resume, data, label, limit, json))  # fmt: skip
+    train_command(
+        Request(
+            model,
+            param or [],
+            epochs,
+            batch_size,
+            optimizer,
+            learning_rate,
+            schedule,
+            seed,
+            threads,
+            dtype,
+            validation,
+            early_stopping,
+            out,
+            resume,
+            data,
+            label,
+            limit,
+            json,
+        )
+    )
 
 
 @app.command()
-def evaluate(checkpoint: Checkpoint = None, data: Data = None, label: Label = None, limit: Annotated[int | None, typer.Option(min=1)] = None,
-             threads: Threads = None, json: Json = False) -> None:  # fmt: skip
+def evaluate(
+    checkpoint: Checkpoint = None,
+    data: Data = None,
+    label: Label = None,
+    limit: Annotated[int | None, typer.Option(min=1)] = None,
+    threads: Threads = None,
+    json: Json = False,
+) -> None:
     """Loss, metrics and the confusion matrix of a trained model on the test data."""
     from symgrad.cli.apply import evaluate_command
 
@@ -86,9 +136,15 @@ def evaluate(checkpoint: Checkpoint = None, data: Data = None, label: Label = No
 
 @app.command()
 def predict(
-    images: Annotated[list[str] | None, typer.Argument(metavar="[IMAGE]...", help="PNG or .npy files of digits.")] = None,
-    checkpoint: Annotated[str | None, typer.Option(help="A checkpoint or a run's folder; the newest in runs/ when left out.")] = None,
-    test_index: Annotated[list[int] | None, typer.Option("--test-index", "-i", min=0, help="A row of the test data; may be given often.")] = None,
+    images: Annotated[
+        list[str] | None, typer.Argument(metavar="[IMAGE]...", help="PNG or .npy files of digits.")
+    ] = None,
+    checkpoint: Annotated[
+        str | None, typer.Option(help="A checkpoint or a run's folder; the newest in runs/ when left out.")
+    ] = None,
+    test_index: Annotated[
+        list[int] | None, typer.Option("--test-index", "-i", min=0, help="A row of the test data; may be given often.")
+    ] = None,
     data: Data = None,
     json: Json = False,
 ) -> None:
@@ -115,8 +171,13 @@ def summary(model: ModelArgument, param: Parameters = None, json: Json = False) 
 
 
 @app.command()
-def source(model: ModelArgument, param: Parameters = None, dtype: Annotated[str | None, typer.Option(help="float32 or float64.")] = None,
-           optimizer: Annotated[str | None, typer.Option()] = None, json: Json = False) -> None:  # fmt: skip
+def source(
+    model: ModelArgument,
+    param: Parameters = None,
+    dtype: Annotated[str | None, typer.Option(help="float32 or float64.")] = None,
+    optimizer: Annotated[str | None, typer.Option()] = None,
+    json: Json = False,
+) -> None:
     """The generated Python module that Numba compiles for training."""
     from symgrad.cli.inspect import source_command
 

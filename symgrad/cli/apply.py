@@ -13,7 +13,9 @@ from symgrad.errors import BindingError, ConfigurationError, DataError
 from symgrad.training.model import Model, load
 
 
-def test_arrays(source: str | None, label: str | None, limit: int | None) -> tuple[data.Dataset, np.ndarray, np.ndarray]:
+def test_arrays(
+    source: str | None, label: str | None, limit: int | None
+) -> tuple[data.Dataset, np.ndarray, np.ndarray]:
     """The test part of a data set; all of it where it has none."""
     dataset = data.load(source, label)
     if limit is not None:
@@ -31,7 +33,9 @@ def confusion(model: Model, output: np.ndarray, truth: np.ndarray) -> np.ndarray
     return np.bincount(truth * classes + output.argmax(axis=1), minlength=classes * classes).reshape(classes, classes)
 
 
-def evaluate_command(checkpoint: str | None, source: str | None, label: str | None, limit: int | None, threads: int | None, as_json: bool) -> None:
+def evaluate_command(
+    checkpoint: str | None, source: str | None, label: str | None, limit: int | None, threads: int | None, as_json: bool
+) -> None:
     """Loss, metrics and confusion matrix on the test data."""
     path = find.find_checkpoint(checkpoint)
     model = load(path)
@@ -40,7 +44,15 @@ def evaluate_command(checkpoint: str | None, source: str | None, label: str | No
     values, output = model.steps.evaluate(model.bind(x, y), 1000)
     matrix = confusion(model, output, y)
     if as_json:
-        show_json({"model": model.name, "checkpoint": str(path), "rows": len(x), **values, "confusion": matrix.tolist() if matrix is not None else None})
+        show_json(
+            {
+                "model": model.name,
+                "checkpoint": str(path),
+                "rows": len(x),
+                **values,
+                "confusion": matrix.tolist() if matrix is not None else None,
+            }
+        )
         return
     print(f"{model.name} from {path}, {len(x):,} rows of {dataset.name}")
     print("  ".join(f"{name} {value:.4f}" for name, value in values.items()))
@@ -49,10 +61,14 @@ def evaluate_command(checkpoint: str | None, source: str | None, label: str | No
         print(draw.confusion(matrix, names[: len(matrix)]))
 
 
-def predict_command(images: Sequence[str], checkpoint: str | None, indices: Sequence[int], source: str | None, as_json: bool) -> None:
+def predict_command(
+    images: Sequence[str], checkpoint: str | None, indices: Sequence[int], source: str | None, as_json: bool
+) -> None:
     """Probabilities for images and for rows of the test data."""
     if not images and not indices:
-        raise ConfigurationError("there is nothing to predict: give PNG or .npy files, or rows of the test data with --test-index 0")
+        raise ConfigurationError(
+            "there is nothing to predict: give PNG or .npy files, or rows of the test data with --test-index 0"
+        )
     path = find.find_checkpoint(checkpoint)
     model = load(path)
     rows: list[tuple[str, np.ndarray, int | None]] = [(name, data.image(name), None) for name in images]
@@ -71,10 +87,16 @@ def predict_command(images: Sequence[str], checkpoint: str | None, indices: Sequ
     for (name, image, truth), row in zip(rows, output, strict=True):
         probabilities = np.atleast_1d(row)
         best = int(probabilities.argmax())
-        results.append({"image": name, "prediction": best, "probabilities": [float(p) for p in probabilities]} | ({"truth": truth} if truth is not None else {}))
+        results.append(
+            {"image": name, "prediction": best, "probabilities": [float(p) for p in probabilities]}
+            | ({"truth": truth} if truth is not None else {})
+        )
         if not as_json:
             print(draw.digit(image))
             known = "" if truth is None else f" (truth {truth}{'' if truth == best else ', WRONG'})"
-            print(f"{name}: {best}{known}   " + "  ".join(f"{k}: {p:.3f}" for k, p in enumerate(probabilities) if p >= 0.0005))
+            print(
+                f"{name}: {best}{known}   "
+                + "  ".join(f"{k}: {p:.3f}" for k, p in enumerate(probabilities) if p >= 0.0005)
+            )
     if as_json:
         show_json({"model": model.name, "checkpoint": str(path), "predictions": results})

@@ -47,7 +47,9 @@ def _function(name: str) -> tuple[Callable[..., Any], str, str]:
     _guarded(path, lambda: loader.exec_module(module))
     function = getattr(module, "model", None)
     if not callable(function):
-        raise ModelError(f"{path} defines no function model(); a model file holds: def model(hidden=512): ... return sg.Model(...)")
+        raise ModelError(
+            f"{path} defines no function model(); a model file holds: def model(hidden=512): ... return sg.Model(...)"
+        )
     return function, path.stem.replace("_", "-"), str(path)
 
 
@@ -79,7 +81,9 @@ def _value(text: str, default: Any, name: str) -> Any:
         try:
             return kind(text)
         except ValueError:
-            raise ConfigurationError(f"{name} is {'a whole number' if kind is int else 'a number'}, not {text!r}") from None
+            raise ConfigurationError(
+                f"{name} is {'a whole number' if kind is int else 'a number'}, not {text!r}"
+            ) from None
     return text
 
 
@@ -91,13 +95,20 @@ def find_model(name: str, parameters: Sequence[str]) -> Model:
     for text in parameters:
         key, separator, value = text.partition("=")
         if not separator or key not in known:
-            raise ConfigurationError(f"-p {text}: {name} has the parameters {', '.join(f'{k}={p.default}' for k, p in known.items()) or 'none'}")
+            raise ConfigurationError(
+                f"-p {text}: {name} has the parameters "
+                f"{', '.join(f'{k}={p.default}' for k, p in known.items()) or 'none'}"
+            )
         arguments[key] = _value(value, known[key].default, key)
     model = _guarded(path or name, lambda: function(**arguments))
     if not isinstance(model, Model):
         raise ModelError(f"{name}: model() returned {type(model).__name__}, not an sg.Model")
     model.name, model.source = short, path
-    model.arguments = {k: arguments.get(k, p.default) for k, p in known.items() if isinstance(arguments.get(k, p.default), int | float | str | bool)}
+    model.arguments = {
+        k: arguments.get(k, p.default)
+        for k, p in known.items()
+        if isinstance(arguments.get(k, p.default), int | float | str | bool)
+    }
     return model
 
 
@@ -106,7 +117,9 @@ def find_checkpoint(text: str | None) -> Path:
     if text is None:
         folders = sorted({f.parent for f in RUNS.glob("*/*.safetensors")}, key=lambda f: f.stat().st_mtime)
         if not folders:
-            raise NotFoundError("there is no run in runs/ yet: train one with `symgrad train mnist-mlp`, or name a checkpoint")
+            raise NotFoundError(
+                "there is no run in runs/ yet: train one with `symgrad train mnist-mlp`, or name a checkpoint"
+            )
         path = folders[-1]
     else:
         path = Path(text)

@@ -29,7 +29,11 @@ def gradient_formulas(model: Model) -> tuple[list[Definition], list[Definition]]
 def gradient_lines(model: Model, indent: int = 0) -> list[str]:
     """The formulas as lines of at most 100 columns."""
     main, where = gradient_formulas(model)
-    return [*aligned(main, indent), " " * indent + "where", *aligned(where, indent + 2)] if where else aligned(main, indent)
+    return (
+        [*aligned(main, indent), " " * indent + "where", *aligned(where, indent + 2)]
+        if where
+        else aligned(main, indent)
+    )
 
 
 def gradients_command(name: str, parameters: Sequence[str], as_json: bool) -> None:
@@ -39,12 +43,20 @@ def gradients_command(name: str, parameters: Sequence[str], as_json: bool) -> No
         print("\n".join(gradient_lines(model)))
         return
     main, where = gradient_formulas(model)
-    show_json({
-        "model": model.name,
-        "gradients": {p: {"formula": str(d).split(" = ", 1)[1], "shape": list(d.node.shape)} for p, d in zip(model.parameters, main, strict=True)},
-        "where": [{"name": d.name, "formula": str(d).split(" = ", 1)[1], "shape": list(map(str, d.node.shape))} for d in where],
-        "derive_seconds": model.gradients.seconds,
-    })  # fmt: skip
+    show_json(
+        {
+            "model": model.name,
+            "gradients": {
+                p: {"formula": str(d).split(" = ", 1)[1], "shape": list(d.node.shape)}
+                for p, d in zip(model.parameters, main, strict=True)
+            },
+            "where": [
+                {"name": d.name, "formula": str(d).split(" = ", 1)[1], "shape": list(map(str, d.node.shape))}
+                for d in where
+            ],
+            "derive_seconds": model.gradients.seconds,
+        }
+    )
 
 
 def summary_command(name: str, parameters: Sequence[str], as_json: bool) -> None:
@@ -54,12 +66,21 @@ def summary_command(name: str, parameters: Sequence[str], as_json: bool) -> None
         print(model.summary())
         return
     nodes = [n for n in topological([model.output]) if isinstance(n.op, Leaf | Named)]
-    rows = [{"name": n.name, "kind": type(n.op).__name__.lower(), "shape": [s if isinstance(s, int) else str(s) for s in n.shape],
-             "parameters": math.prod(n.shape) if isinstance(n.op, Parameter) else 0} for n in nodes]  # fmt: skip
+    rows = [
+        {
+            "name": n.name,
+            "kind": type(n.op).__name__.lower(),
+            "shape": [s if isinstance(s, int) else str(s) for s in n.shape],
+            "parameters": math.prod(n.shape) if isinstance(n.op, Parameter) else 0,
+        }
+        for n in nodes
+    ]
     show_json({"model": model.name, "nodes": rows, "parameters": model.parameter_count})
 
 
-def source_command(name: str, parameters: Sequence[str], dtype: str | None, optimizer: str | None, as_json: bool) -> None:
+def source_command(
+    name: str, parameters: Sequence[str], dtype: str | None, optimizer: str | None, as_json: bool
+) -> None:
     """The generated module."""
     model = find.find_model(name, parameters)
     model.compile(optimizer=optimizer, dtype=dtype)
@@ -99,8 +120,16 @@ def info_command(as_json: bool) -> None:
     folder = cache.folder()
     kernels = sum(1 for f in folder.glob("*/manifest.json")) if folder.is_dir() else 0
     packages = {p: version(p) for p in ("numpy", "numba", "llvmlite", "sympy", "safetensors", "typer", "rich")}
-    value = {"symgrad": __version__, "python": platform.python_version(), **packages, **facts(), "threads": default_threads(),
-             "cache": str(folder), "kernels": kernels, "cache trouble": cache.trouble(folder) or "none"}  # fmt: skip
+    value = {
+        "symgrad": __version__,
+        "python": platform.python_version(),
+        **packages,
+        **facts(),
+        "threads": default_threads(),
+        "cache": str(folder),
+        "kernels": kernels,
+        "cache trouble": cache.trouble(folder) or "none",
+    }
     if as_json:
         show_json(value)
         return
@@ -118,5 +147,3 @@ def cache_clear_command(as_json: bool) -> None:
         show_json({"removed": count, "bytes": total, "folder": str(cache.folder())})
     else:
         print(f"removed {count} kernels, {total / 1e6:.1f} MB, from {cache.folder()}")
-
-

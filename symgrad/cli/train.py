@@ -62,20 +62,34 @@ class Screen:
     def epoch(self, facts: Mapping[str, Any]) -> None:
         self.about = facts
         if self.console.is_terminal:
-            columns = (TextColumn("{task.description}"), BarColumn(30), MofNCompleteColumn(), TextColumn("{task.fields[text]}"))
+            columns = (
+                TextColumn("{task.description}"),
+                BarColumn(30),
+                MofNCompleteColumn(),
+                TextColumn("{task.fields[text]}"),
+            )
             self.bar = Progress(*columns, console=self.console, transient=True)
-            self.bar.add_task(f"epoch {facts['epoch']}/{facts['epochs']}", total=facts["steps"], completed=facts["step"], text="")
+            self.bar.add_task(
+                f"epoch {facts['epoch']}/{facts['epochs']}", total=facts["steps"], completed=facts["step"], text=""
+            )
             self.bar.start()
 
     def steps(self, facts: Mapping[str, Any]) -> None:
         if self.bar is not None:
-            self.bar.update(self.bar.task_ids[0], completed=facts["step"], text=numbers({k: v for k, v in facts.items() if k != "step"}))
+            self.bar.update(
+                self.bar.task_ids[0],
+                completed=facts["step"],
+                text=numbers({k: v for k, v in facts.items() if k != "step"}),
+            )
 
     def done(self, facts: Mapping[str, Any]) -> None:
         self.stop()
         bar = "━" * 20 + " " if self.console.width >= 100 else ""
         values = {k: v for k, v in facts.items() if k not in ("epoch", "seconds")}
-        self.console.print(f"epoch {facts['epoch']}/{self.about['epochs']} {bar}{facts['seconds']:.2f} s  {numbers(values)}", highlight=False)
+        self.console.print(
+            f"epoch {facts['epoch']}/{self.about['epochs']} {bar}{facts['seconds']:.2f} s  {numbers(values)}",
+            highlight=False,
+        )
 
     def stop(self) -> None:
         if self.bar is not None:
@@ -93,7 +107,9 @@ def _configure(request: Request, model: Model, rows: int) -> None:
     if batch is not None and batch != "full" and not (batch.isdigit() and int(batch) > 0):
         raise ConfigurationError(f"--batch-size is a whole number from 1 on, or full; not {batch!r}")
     size = None if batch is None else rows if batch == "full" else int(batch)
-    model.compile(request.optimizer, None, request.learning_rate, request.schedule, size, request.dtype, request.threads)
+    model.compile(
+        request.optimizer, None, request.learning_rate, request.schedule, size, request.dtype, request.threads
+    )
     if request.epochs is not None:
         model.training = replace(model.training, epochs=request.epochs)
 
@@ -102,16 +118,32 @@ def _resumed(request: Request) -> tuple[Model, loop.Progress, dict[str, Any], Pa
     """The model and the place of a run that goes on. Raises ModelError when it is another model's."""
     path = find.find_checkpoint(request.resume)
     model, progress, about = saved.load_progress(path)
-    fixed = ("batch_size", "optimizer", "learning_rate", "schedule", "seed", "dtype", "validation", "data", "label", "limit", "out")
+    fixed = (
+        "batch_size",
+        "optimizer",
+        "learning_rate",
+        "schedule",
+        "seed",
+        "dtype",
+        "validation",
+        "data",
+        "label",
+        "limit",
+        "out",
+    )
     changed = [name for name in fixed if getattr(request, name) is not None]
     if changed:
-        raise ConfigurationError(f"--{changed[0].replace('_', '-')} is fixed by the checkpoint {path}; leave it out to resume, or start a new run")
+        raise ConfigurationError(
+            f"--{changed[0].replace('_', '-')} is fixed by the checkpoint {path}; leave it out to "
+            f"resume, or start a new run"
+        )
     asked = find.find_model(request.model, request.parameters)
     same = {n: p.shape for n, p in asked.parameters.items()} == {n: p.shape for n, p in model.parameters.items()}
     if asked.name != model.name or not same:
         arguments = "".join(f" -p {k}={v}" for k, v in model.arguments.items())
         raise ModelError(
-            f"{path} is a checkpoint of another model: resume it as `symgrad train {model.source or model.name}{arguments} "
+            f"{path} is a checkpoint of another model: resume it as `symgrad train "
+            f"{model.source or model.name}{arguments} "
             f"--resume {request.resume}`, or start a new run"
         )
     if model.training.dtype and request.threads:
@@ -146,7 +178,9 @@ def train_command(request: Request) -> None:
     screen = Screen(console)
     try:
         validation = (x_held, y_held) if held else None
-        history = loop.fit(model, x, y, epochs, None, validation, seed, out, progress, request.early_stopping, screen, about)
+        history = loop.fit(
+            model, x, y, epochs, None, validation, seed, out, progress, request.early_stopping, screen, about
+        )
     finally:
         with suppress(Exception):
             screen.stop()
@@ -156,13 +190,20 @@ def train_command(request: Request) -> None:
 def _claim(out: Path) -> None:
     """Have the folder for a new run before any work is done; a folder that holds a run is not written over."""
     if out.is_dir() and any(out.glob("*.safetensors")):
-        raise OutputError(f"{out} holds checkpoints already, and nothing saved is overwritten: choose another --out, or go on with --resume {out}")
+        raise OutputError(
+            f"{out} holds checkpoints already, and nothing saved is overwritten: choose another "
+            f"--out, or go on with --resume {out}"
+        )
     atomic.make_folder(out)
 
 
 def _announce(console: Console, model: Model, dataset: data.Dataset, rows: int, held: int) -> None:
     derived = model.gradients
-    console.print(f"{model.name}: {model.parameter_count:,} parameters, {len(derived.gradients)} gradients derived in {derived.seconds:.2f} s", highlight=False)
+    console.print(
+        f"{model.name}: {model.parameter_count:,} parameters, {len(derived.gradients)} gradients "
+        f"derived in {derived.seconds:.2f} s",
+        highlight=False,
+    )
     for line in gradient_lines(model, 2):
         console.print(line, highlight=False, markup=False)
     steps = model.steps
@@ -171,8 +212,12 @@ def _announce(console: Console, model: Model, dataset: data.Dataset, rows: int, 
     console.print(f"kernel {how} in {steps.machine.compile_seconds:.2f} s ({steps.dtype}, {threads})", highlight=False)
     tests = 0 if dataset.x_test is None else len(dataset.x_test)
     training = model.training
-    console.print(f"{dataset.name}: {rows:,} rows for training, {held:,} for validation, {tests:,} for the test; "
-                  f"{training.optimizer.name}, learning rate {training.optimizer.learning_rate:g}, batch size {training.batch_size}", highlight=False)  # fmt: skip
+    console.print(
+        f"{dataset.name}: {rows:,} rows for training, {held:,} for validation, {tests:,} for the test; "
+        f"{training.optimizer.name}, learning rate {training.optimizer.learning_rate:g}, "
+        f"batch size {training.batch_size}",
+        highlight=False,
+    )
 
 
 def _conclude(console: Console, request: Request, model: Model, dataset: data.Dataset, history: History) -> None:
@@ -180,7 +225,11 @@ def _conclude(console: Console, request: Request, model: Model, dataset: data.Da
     if dataset.x_test is not None and dataset.y_test is not None:
         test = model.evaluate(dataset.x_test, dataset.y_test)
     if history.stopped_early:
-        console.print(f"stopped early: the validation loss did not improve for {request.early_stopping} epochs; the best weights are kept", highlight=False)
+        console.print(
+            f"stopped early: the validation loss did not improve for {request.early_stopping} epochs; "
+            f"the best weights are kept",
+            highlight=False,
+        )
     if len(history.epochs) > 1:
         series = {name: history[name] for name in ("loss", "val_loss") if len(history[name]) == len(history.epochs)}
         console.print(draw.curves(series, min(60, max(20, console.width - 12))), highlight=False, markup=False)
@@ -189,13 +238,17 @@ def _conclude(console: Console, request: Request, model: Model, dataset: data.Da
     console.print(f"checkpoint {history.checkpoint}", highlight=False, markup=False)
     if request.json:
         derived = model.gradients
-        show_json({
-            "model": model.name,
-            "parameters": model.parameter_count,
-            "derive_seconds": derived.seconds,
-            "compile_seconds": model.steps.machine.compile_seconds,
-            "cached": model.steps.machine.cached,
-            "epochs": [{k: v for k, v in r.items() if not isinstance(v, float) or math.isfinite(v)} for r in history.epochs],
-            "test": test,
-            "checkpoint": str(history.checkpoint),
-        })  # fmt: skip
+        show_json(
+            {
+                "model": model.name,
+                "parameters": model.parameter_count,
+                "derive_seconds": derived.seconds,
+                "compile_seconds": model.steps.machine.compile_seconds,
+                "cached": model.steps.machine.cached,
+                "epochs": [
+                    {k: v for k, v in r.items() if not isinstance(v, float) or math.isfinite(v)} for r in history.epochs
+                ],
+                "test": test,
+                "checkpoint": str(history.checkpoint),
+            }
+        )

@@ -62,7 +62,8 @@ def _check(node: Expr) -> None:
         reason = f"because the size {', '.join(named)} is a name: declare the variables with numbers as sizes"
         raise ExpressionError(f"{what} has no SymPy form, {reason}")
     if math.prod(extents) > LIMIT:
-        raise ExpressionError(f"{what} would take {math.prod(extents):,} SymPy terms, over {LIMIT:,}: declare smaller sizes")
+        count = f"{math.prod(extents):,} SymPy terms, more than {LIMIT:,}"
+        raise ExpressionError(f"{what} would take {count}: declare smaller sizes")
 
 
 def _check_names(expression: Expr) -> None:
@@ -71,7 +72,8 @@ def _check_names(expression: Expr) -> None:
         for index in np.ndindex(*leaf.shape):
             name = entry_symbol(leaf, index).name
             if owner.setdefault(name, leaf.name) != leaf.name:
-                raise ExpressionError(f"entries of {leaf.name} and {owner[name]} would both be called {name}: rename one")
+                both = f"{leaf.name} and {owner[name]}"
+                raise ExpressionError(f"an entry of each of {both} would be called {name}: rename one")
 
 
 def _each(function: Callable[..., Any], *arrays: Array) -> Array:

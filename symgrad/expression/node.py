@@ -160,6 +160,21 @@ class Expr:
 
         return formula(self)
 
+    def _repr_latex_(self) -> str:
+        from symgrad.formula import formula
+
+        return f"$\\displaystyle {formula(self, format='latex')}$"
+
+    def _repr_html_(self) -> str:
+        from symgrad.formula import formula
+
+        return formula(self, format="html")
+
+    def _sympy_(self) -> Any:
+        from symgrad.expression.componentwise import to_sympy  # imports SymPy, which only its users pay for
+
+        return to_sympy(self)
+
 
 def make(op: Op, *args: Expr) -> Expr:
     """The one node that does `op` to `args`; raises ShapeError or ExpressionError when the shapes do not fit."""

@@ -170,8 +170,9 @@ class Contraction(Op):
                     raise ShapeError(disagreement("multiply", owner.get(index, arg), arg, reason))
                 extent.setdefault(index, size)
                 owner.setdefault(index, arg)
-        kinds = [a.kind for a in args]
-        kind = INTEGER if kinds and all(k != REAL for k in kinds) else REAL
+        if len(args) == 1 and set(self.inputs[0]) <= set(self.output):
+            return tuple(extent[i] for i in self.output), args[0].kind  # only moved
+        kind = INTEGER if args and all(a.kind != REAL for a in args) else REAL
         return tuple(extent[i] for i in self.output), kind
 
     def sizes_of(self, args: Sequence[Expr]) -> dict[int, Size]:

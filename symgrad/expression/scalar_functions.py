@@ -49,7 +49,7 @@ def elementwise(function: Any) -> Callable[..., Expr]:
     >>> print(mish(variable("z", ("N", 3))))
     z ⊙ tanh(log(exp(z) + 1))
     """
-    arguments, body = scalar_gate.opened(function)
+    arguments, body = scalar_gate.opened(function, KNOWN)
     _walk(body, {symbol: f.variable(f"a{i}") for i, symbol in enumerate(arguments)})  # what has no row is refused now
 
     def apply(*values: object) -> Expr:
@@ -92,12 +92,16 @@ def _number(e: Any) -> Expr:
         return as_expr(int(e))
     if e.is_Rational and not e.is_Integer and max(abs(e.p), e.q) < 2**63:
         return as_expr(int(e.p)) / int(e.q)
-    if not (e.is_extended_real and e.is_finite):
-        raise ExpressionError(f"{e} is not a finite real number: scalar functions are real; leave it out of the body")
+    _check_real(e)
     value = float(e) if e.is_Float else float(e.evalf(30))
     if value in (float("inf"), float("-inf")):
         raise ExpressionError(f"{str(e)[:40]} is larger than a float64 can be: scale the function")
     return as_expr(value)
+
+
+def _check_real(number: Any) -> None:
+    if not (number.is_extended_real and number.is_finite):
+        raise ExpressionError(f"{number} is not a finite real number, but scalar functions are real: leave it out")
 
 
 def _folded(function: Callable[[object, object], Expr], values: Sequence[Expr]) -> Expr:
@@ -131,7 +135,9 @@ def _product(e: Any, walk: Walk) -> Expr:
 
 def _quotient(e: Any, walk: Walk) -> Expr:
     """|number| * factors / divisors; only a power with a negative number as exponent divides."""
-    number = abs(sympy.Mul(*(a for a in e.args if a.is_number)))
+    number = sympy.Mul(*(a for a in e.args if a.is_number))
+    _check_real(number)
+    number = abs(number)
     above, below = (sympy.Integer(number.p), int(number.q)) if number.is_Rational else (number, 1)
     top: list[Expr] = []
     bottom = [as_expr(below)] if below != 1 else []

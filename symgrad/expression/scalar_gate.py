@@ -15,9 +15,11 @@ from symgrad.errors import ExpressionError
 OPERATIONS, DEPTH = 50, 30
 
 
-def opened(function: Any) -> tuple[tuple[Any, ...], Any]:
-    """Arguments and body of a scalar function, after the gate."""
+def opened(function: Any, known: Sequence[type]) -> tuple[tuple[Any, ...], Any]:
+    """Arguments and body of a scalar function, after the gate; `known` are the heads that have a row."""
     if isinstance(function, type) and issubclass(function, sympy.Function | sympy.Max | sympy.Min):
+        if function not in known:
+            raise unknown(function, known)
         count = 2 if function in (sympy.Max, sympy.Min) else 1
         symbols = tuple(sympy.Symbol(f"a{i}", real=True) for i in range(count))
         return symbols, function(*symbols)

@@ -81,10 +81,27 @@ def quotient(total: Size, part: Size) -> Size | None:
         return total
     if same(total, part):
         return 1
-    import sympy  # type: ignore[import-untyped]
+    import sympy
 
     ratio = sympy.cancel(_algebraic(total) / _algebraic(part))
     return _plain(ratio) if ratio.is_polynomial() and all(c.is_Integer for c in ratio.as_coefficients_dict().values()) else None
+
+
+def factors(size: Size) -> tuple[int, dict[Size, int]]:
+    """A product as its number and its names with their powers; a sum is one factor by itself.
+
+    >>> factors("N")
+    (1, {'N': 1})
+    """
+    if isinstance(size, int):
+        return size, {}
+    if isinstance(size, str):
+        return 1, {size: 1}
+    number, rest = size.as_coeff_Mul()
+    powers = [part.as_base_exp() for part in (rest.args if rest.is_Mul else (rest,))]
+    if not number.is_Integer or not all(base.is_Symbol and exponent.is_Integer for base, exponent in powers):
+        return 1, {size: 1}
+    return int(number), {base.name: int(exponent) for base, exponent in powers}
 
 
 def names(sizes: Iterable[Size]) -> list[str]:

@@ -1,4 +1,7 @@
-"""The gradients of a model: derived, recorded, simplified; what the formulas show and what the training step compiles."""
+"""The gradients of a model: derived, recorded, simplified.
+
+What the formulas show and what the training step compiles.
+"""
 
 from __future__ import annotations
 

@@ -51,8 +51,17 @@ class Progress:
 class Run:
     """One call of fit."""
 
-    def __init__(self, model: Model, arrays: dict[str, np.ndarray], validation: dict[str, np.ndarray] | None, progress: Progress,
-                 out: Path | None, patience: int | None, watch: Watcher, about: Mapping[str, Any]) -> None:  # fmt: skip
+    def __init__(
+        self,
+        model: Model,
+        arrays: dict[str, np.ndarray],
+        validation: dict[str, np.ndarray] | None,
+        progress: Progress,
+        out: Path | None,
+        patience: int | None,
+        watch: Watcher,
+        about: Mapping[str, Any],
+    ) -> None:
         self.model, self.arrays, self.validation, self.progress = model, arrays, validation, progress
         self.out, self.patience, self.watch, self.about = out, patience, watch, about
         self.batch_size = min(model.training.batch_size, progress.rows)
@@ -84,15 +93,22 @@ class Run:
         """One epoch; whether training should stop early."""
         progress, steps = self.progress, self.model.steps
         order = order_of(progress.seed, progress.epoch, progress.rows)
-        rates = self.model.training.schedule.rates(self.model.training.optimizer.learning_rate, progress.epoch, self.per_epoch, progress.epochs)
+        rates = self.model.training.schedule.rates(
+            self.model.training.optimizer.learning_rate, progress.epoch, self.per_epoch, progress.epochs
+        )
         counts = progress.epoch * self.per_epoch + 1 + np.arange(self.per_epoch)
         kept = steps.kept(progress.rows, self.per_epoch)
         progress.sums = progress.sums or dict.fromkeys(steps.scalars, 0.0)
         started = time.perf_counter()
-        self.watch("epoch", {"epoch": progress.epoch + 1, "epochs": progress.epochs, "steps": self.per_epoch, "step": progress.step})
+        self.watch(
+            "epoch",
+            {"epoch": progress.epoch + 1, "epochs": progress.epochs, "steps": self.per_epoch, "step": progress.step},
+        )
         dtype = self.model.training.dtype
         tables = self._tables()
-        for first, last in steps.sliced(tables, order, self.batch_size, progress.step, True, rates.astype(dtype), counts.astype(dtype), kept):
+        for first, last in steps.sliced(
+            tables, order, self.batch_size, progress.step, True, rates.astype(dtype), counts.astype(dtype), kept
+        ):
             self._count(kept, first, last)
             self.watch("steps", {"step": last, **progress.means(min(last * self.batch_size, progress.rows))})
         seconds = time.perf_counter() - started
@@ -119,8 +135,10 @@ class Run:
     def _diverged(self, what: str, step: int) -> DivergenceError:
         kept_at = f"the last good checkpoint is {self.last_good}" if self.last_good else "there is no checkpoint yet"
         return DivergenceError(
-            f"{what} in epoch {self.progress.epoch + 1}, step {step + 1} of {self.per_epoch}; training stopped and {kept_at}. "
-            f"Try a smaller learning rate (it is {self.model.training.optimizer.learning_rate:g}), and look for NaN in the data"
+            f"{what} in epoch {self.progress.epoch + 1}, step {step + 1} of {self.per_epoch}; "
+            f"training stopped and {kept_at}. "
+            f"Try a smaller learning rate (it is {self.model.training.optimizer.learning_rate:g}), "
+            f"and look for NaN in the data"
         )
 
     def _finish(self, seconds: float) -> bool:
@@ -165,9 +183,20 @@ class Run:
             keep_history(self.out, self.progress.records)
 
 
-def fit(model: Model, x: Any, y: Any, epochs: int | None = None, batch_size: int | None = None, validation_data: tuple[Any, Any] | None = None,
-        seed: int = 0, out: str | Path | None = None, resume: Progress | None = None, early_stopping: int | None = None,
-        watch: Watcher | None = None, about: Mapping[str, Any] | None = None) -> History:  # fmt: skip
+def fit(
+    model: Model,
+    x: Any,
+    y: Any,
+    epochs: int | None = None,
+    batch_size: int | None = None,
+    validation_data: tuple[Any, Any] | None = None,
+    seed: int = 0,
+    out: str | Path | None = None,
+    resume: Progress | None = None,
+    early_stopping: int | None = None,
+    watch: Watcher | None = None,
+    about: Mapping[str, Any] | None = None,
+) -> History:
     """Train a model on arrays; the history of what happened.
 
     `seed` decides starting weights and the order of the data; `out` is a folder for a checkpoint after each epoch;
@@ -182,14 +211,21 @@ def fit(model: Model, x: Any, y: Any, epochs: int | None = None, batch_size: int
     if not isinstance(epochs, int) or epochs < 0 or not isinstance(seed, int) or not 0 <= seed < 1 << 63:
         raise ConfigurationError(f"epochs and seed are whole numbers from 0 on, not {epochs!r} and {seed!r}")
     if early_stopping is not None and (validation_data is None or early_stopping < 1):
-        raise ConfigurationError("early stopping watches the validation loss: give validation data and a patience of at least 1 epoch")
+        raise ConfigurationError(
+            "early stopping watches the validation loss: give validation data and a patience of at least 1 epoch"
+        )
     arrays = model.bind(x, y)
     validation = model.bind(*validation_data) if validation_data is not None and len(validation_data[0]) else None
     rows = len(arrays[model.inputs[0].name])
     model.initialize(seed)
     progress = resume or Progress(seed, epochs, rows)
     if resume is not None and resume.rows != rows:
-        raise ModelError(f"the checkpoint was trained on {resume.rows} rows, these data have {rows}: resume with the same data and the same --validation")
+        raise ModelError(
+            f"the checkpoint was trained on {resume.rows} rows, these data have {rows}: resume with "
+            f"the same data and the same --validation"
+        )
     progress.epochs = epochs
     folder = Path(out) if out is not None else None
-    return Run(model, arrays, validation, progress, folder, early_stopping, watch or (lambda event, facts: None), about or {}).train()
+    return Run(
+        model, arrays, validation, progress, folder, early_stopping, watch or (lambda event, facts: None), about or {}
+    ).train()

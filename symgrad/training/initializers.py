@@ -40,7 +40,14 @@ def _fans(shape: Sequence[int]) -> tuple[int, int]:
     return shape[-2] * field, shape[-1] * field
 
 
-DEFAULTS: dict[str, float | None] = {"zeros": None, "ones": None, "normal": 0.05, "uniform": 0.05, "glorot_uniform": None, "he_uniform": None}
+DEFAULTS: dict[str, float | None] = {
+    "zeros": None,
+    "ones": None,
+    "normal": 0.05,
+    "uniform": 0.05,
+    "glorot_uniform": None,
+    "he_uniform": None,
+}
 _DRAW: dict[str, Callable[[np.random.Generator, Sequence[int], float], np.ndarray]] = {
     "zeros": lambda random, shape, scale: np.zeros(shape),
     "ones": lambda random, shape, scale: np.ones(shape),

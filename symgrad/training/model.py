@@ -64,7 +64,10 @@ def _metric(value: object) -> Metric:
         return value
     if value in losses.METRICS:
         return losses.METRICS[str(value)]
-    raise ConfigurationError(f"there is no metric {value!r}; there are {', '.join(losses.METRICS)}, or a function (output, target) -> expression")
+    raise ConfigurationError(
+        f"there is no metric {value!r}; there are {', '.join(losses.METRICS)}, or a function (output, "
+        f"target) -> expression"
+    )
 
 
 class Model:
@@ -74,8 +77,16 @@ class Model:
     scalar. Raises ModelError when they do not belong together.
     """
 
-    def __init__(self, inputs: Sequence[Expr], targets: Sequence[Expr], output: Expr, loss: Expr, metrics: Sequence[object] = (),
-                 training: Training | None = None, name: str = "model") -> None:  # fmt: skip
+    def __init__(
+        self,
+        inputs: Sequence[Expr],
+        targets: Sequence[Expr],
+        output: Expr,
+        loss: Expr,
+        metrics: Sequence[object] = (),
+        training: Training | None = None,
+        name: str = "model",
+    ) -> None:
         self.inputs, self.targets, self.output, self.loss = list(inputs), list(targets), output, loss
         self.training = training or Training()
         self.name, self.arguments, self.source = name, {}, ""  # type: tuple[str, dict[str, Any], str]
@@ -94,18 +105,29 @@ class Model:
 
     def _check(self) -> None:
         if self.loss.shape:
-            raise ModelError(f"the loss of a model is a scalar, but {self.loss.label} has shape {sizes.text(self.loss.shape)}: take its mean")
+            raise ModelError(
+                f"the loss of a model is a scalar, but {self.loss.label} has shape "
+                f"{sizes.text(self.loss.shape)}: take its mean"
+            )
         given = [*self.inputs, *self.targets]
         for leaf in given:
             if not isinstance(leaf.op, Variable):
-                raise ModelError(f"inputs and targets are variables (sg.variable, sg.labels), but {leaf.label} is {type(leaf.op).__name__}")
+                raise ModelError(
+                    f"inputs and targets are variables (sg.variable, sg.labels), but {leaf.label} is "
+                    f"{type(leaf.op).__name__}"
+                )
         used = leaves([self.loss, self.output, *self.metrics.values()])
         for leaf in used.values():
             if isinstance(leaf.op, Variable) and leaf not in given:
-                raise ModelError(f"the model uses {leaf.name}, declared at {leaf.op.place}, which is neither an input nor a target: list it in inputs=")
+                raise ModelError(
+                    f"the model uses {leaf.name}, declared at {leaf.op.place}, which is neither an "
+                    f"input nor a target: list it in inputs="
+                )
         lacking = set(leaves([self.output])) & {t.name for t in self.targets}
         if lacking:
-            raise ModelError(f"the output depends on the target {', '.join(sorted(lacking))}, which is not known when predicting")
+            raise ModelError(
+                f"the output depends on the target {', '.join(sorted(lacking))}, which is not known when predicting"
+            )
 
     @cached_property
     def parameters(self) -> dict[str, Expr]:
@@ -124,7 +146,8 @@ class Model:
         for leaf in [*self.inputs, *self.targets]:
             if not leaf.shape or leaf.shape[:1] != first or not isinstance(leaf.shape[0], str):
                 raise ModelError(
-                    f"training goes through the rows of a batch, but {leaf.name} has shape {sizes.text(leaf.shape)}: give every input and target "
+                    f"training goes through the rows of a batch, but {leaf.name} has shape "
+                    f"{sizes.text(leaf.shape)}: give every input and target "
                     "the same named first axis, as in sg.variable('x', ('N', 784))"
                 )
         return str(first[0])
@@ -146,9 +169,20 @@ class Model:
             }
             self.state = {}
 
-    def compile(self, optimizer: object = None, metrics: Sequence[object] | None = None, learning_rate: float | None = None,
-                schedule: object = None, batch_size: int | None = None, dtype: str | None = None, threads: int | None = None) -> None:  # fmt: skip
-        """Choose how to train. The loss is in the expression, so it is not an argument here. Raises ConfigurationError."""
+    def compile(
+        self,
+        optimizer: object = None,
+        metrics: Sequence[object] | None = None,
+        learning_rate: float | None = None,
+        schedule: object = None,
+        batch_size: int | None = None,
+        dtype: str | None = None,
+        threads: int | None = None,
+    ) -> None:
+        """Choose how to train. The loss is in the expression, so it is not an argument here.
+
+        Raises ConfigurationError.
+        """
         chosen = as_optimizer(optimizer if optimizer is not None else self.training.optimizer, learning_rate)
         changes: dict[str, Any] = {"optimizer": chosen}
         if schedule is not None:
@@ -182,9 +216,19 @@ class Model:
         plan = Plan(self)
         return source(plan.program.program, plan.title)
 
-    def fit(self, x: Any, y: Any, epochs: int | None = None, batch_size: int | None = None, validation_data: tuple[Any, Any] | None = None,
-            **options: Any) -> History:  # fmt: skip
-        """Train on arrays x (rows, ...) and y; see `symgrad.training.fit.fit` for the options (seed, out, resume ...)."""
+    def fit(
+        self,
+        x: Any,
+        y: Any,
+        epochs: int | None = None,
+        batch_size: int | None = None,
+        validation_data: tuple[Any, Any] | None = None,
+        **options: Any,
+    ) -> History:
+        """Train on arrays x (rows, ...) and y.
+
+        See `symgrad.training.fit.fit` for the options (seed, out, resume ...).
+        """
         from symgrad.training.fit import fit
 
         return fit(self, x, y, epochs, batch_size, validation_data, **options)
@@ -208,7 +252,9 @@ class Model:
 
     def predictor(self, given: dict[str, Any]) -> np.ndarray:
         """The output over bound inputs, by a kernel of its own that computes nothing else."""
-        result: np.ndarray = self._kernel({**given, **{n: w for n, w in self.weights.items() if n in leaves([self.output])}})
+        result: np.ndarray = self._kernel(
+            {**given, **{n: w for n, w in self.weights.items() if n in leaves([self.output])}}
+        )
         return result
 
     def bind(self, x: Any, y: Any) -> dict[str, np.ndarray]:
@@ -234,11 +280,26 @@ class Model:
                 what = type(node.op).__name__.lower() if isinstance(node.op, Leaf) else node.args[0].label
                 rows.append((node.op.name, what, sizes.text(node.shape), count))
         widths = [max(len(r[i]) for r in rows) for i in range(4)]
-        lines = ["  ".join(c.ljust(w) if i < 3 else c.rjust(w) for i, (c, w) in enumerate(zip(r, widths, strict=True))).rstrip() for r in rows]
-        return "\n".join([lines[0], "─" * (sum(widths) + 6), *lines[1:], "─" * (sum(widths) + 6), f"{self.parameter_count:,} parameters"])
+        lines = [
+            "  ".join(
+                c.ljust(w) if i < 3 else c.rjust(w) for i, (c, w) in enumerate(zip(r, widths, strict=True))
+            ).rstrip()
+            for r in rows
+        ]
+        return "\n".join(
+            [
+                lines[0],
+                "─" * (sum(widths) + 6),
+                *lines[1:],
+                "─" * (sum(widths) + 6),
+                f"{self.parameter_count:,} parameters",
+            ]
+        )
 
     def save(self, path: str | Path) -> Path:
-        """Write weights, optimizer state and the expression as data to one safetensors file. Raises OutputError, StorageError."""
+        """Write weights, optimizer state and the expression as data to one safetensors file. Raises OutputError,
+        StorageError.
+        """
         from symgrad.training.saved import save_model
 
         self.initialize()

@@ -87,7 +87,9 @@ TABLE: dict[str, Row] = {
     "nesterov": Row(("v",), _nesterov, 0.05, "Nesterov 1983, in PyTorch's form", {"mu": 0.9}),
     "adagrad": Row(("s",), _adagrad, 0.01, "Duchi, Hazan and Singer 2011", {"epsilon": 1e-7}),
     "rmsprop": Row(("s",), _rmsprop, 0.001, "Tieleman and Hinton 2012, lecture 6.5", {"rho": 0.9, "epsilon": 1e-7}),
-    "adam": Row(("m", "v"), _adam, 0.001, "Kingma and Ba 2015, algorithm 1", {"beta1": 0.9, "beta2": 0.999, "epsilon": 1e-7}),
+    "adam": Row(
+        ("m", "v"), _adam, 0.001, "Kingma and Ba 2015, algorithm 1", {"beta1": 0.9, "beta2": 0.999, "epsilon": 1e-7}
+    ),
 }
 
 

@@ -94,7 +94,9 @@ def load_model(path: Path) -> Model:
 def model_of(tensors: Mapping[str, np.ndarray], document: Document, path: Path) -> Model:
     """A model out of a checkpoint's contents."""
     if document.get("format") != FORMAT:
-        raise ModelError(f"{path}: it has format {document.get('format')!r}, this version of symgrad reads format {FORMAT}")
+        raise ModelError(
+            f"{path}: it has format {document.get('format')!r}, this version of symgrad reads format {FORMAT}"
+        )
     roots = expression_from_json(_field(document, "expression", dict, path), str(path))
     count, targets = _field(document, "inputs", int, path), _field(document, "targets", int, path)
     metrics = _field(document, "metrics", list, path)
@@ -104,7 +106,15 @@ def model_of(tensors: Mapping[str, np.ndarray], document: Document, path: Path) 
     try:
         leaves(roots)
         training = _training(_field(document, "training", dict, path), path)
-        model = Model(roots[:count], roots[count : count + targets], output, loss, [], training, str(document.get("name", "model"))[:200])
+        model = Model(
+            roots[:count],
+            roots[count : count + targets],
+            output,
+            loss,
+            [],
+            training,
+            str(document.get("name", "model"))[:200],
+        )
     except (ExpressionError, ConfigurationError) as error:
         raise ModelError(f"{path}: {error}") from None
     model.metrics = dict(zip(map(str, metrics), values, strict=True))
@@ -119,7 +129,9 @@ def set_tensors(model: Model, tensors: Mapping[str, np.ndarray], path: Path) -> 
     for name, parameter in model.parameters.items():
         if name not in tensors or tensors[name].shape != parameter.shape:
             found = tensors[name].shape if name in tensors else "missing"
-            raise ModelError(f"{path} is a checkpoint of another model: {name} is {found} there, {parameter.shape} here")
+            raise ModelError(
+                f"{path} is a checkpoint of another model: {name} is {found} there, {parameter.shape} here"
+            )
         weights[name] = np.ascontiguousarray(tensors[name], model.training.dtype)
     strange = [n for n in tensors if n not in weights and not n.startswith("state.")]
     if strange:
@@ -134,7 +146,10 @@ def _training(record: Mapping[str, Any], path: Path) -> Training:
     try:
         settings = {str(k): float(v) for k, v in record["settings"].items()}
         optimizer = make(str(record["optimizer"]), float(record["learning_rate"]), **settings)
-        schedule = Schedule(as_schedule(record["schedule"]).name, tuple((str(k), float(v)) for k, v in record["schedule_settings"].items()))
+        schedule = Schedule(
+            as_schedule(record["schedule"]).name,
+            tuple((str(k), float(v)) for k, v in record["schedule_settings"].items()),
+        )
         return Training(optimizer, record["batch_size"], record["epochs"], schedule, str(record["dtype"]))
     except (KeyError, TypeError, ValueError, AttributeError, SymgradError) as error:
         raise ModelError(f"{path}: the training record is damaged: {error}") from None

@@ -12,9 +12,9 @@ from dataclasses import dataclass
 import numpy as np
 
 from symgrad.errors import ConfigurationError
-from symgrad.interpreter import evaluate
 from symgrad.expression import functions as f
 from symgrad.expression.node import Expr, leaves
+from symgrad.interpreter import evaluate
 
 Factor = Callable[..., Expr]
 EPOCH, PROGRESS = f.variable("epoch", ("steps",)), f.variable("progress", ("steps",))
@@ -57,7 +57,10 @@ class Schedule:
 
 
 def as_schedule(value: object) -> Schedule:
-    """A schedule from its name, with numbers after colons (step:0.5:2), or one made already. Raises ConfigurationError."""
+    """A schedule from its name, with numbers after colons (step:0.5:2), or one made already.
+
+    Raises ConfigurationError.
+    """
     if isinstance(value, Schedule):
         return value
     name, *numbers = str(value).split(":")
@@ -69,7 +72,9 @@ def as_schedule(value: object) -> Schedule:
     except ValueError:
         raise ConfigurationError(f"schedule {value!r}: what follows a colon is a number") from None
     if len(given) > len(defaults) or not all(0 < n < math.inf for n in given):
-        raise ConfigurationError(f"schedule {name} takes {len(defaults)} positive numbers ({', '.join(defaults) or 'none'}), not {value!r}")
+        raise ConfigurationError(
+            f"schedule {name} takes {len(defaults)} positive numbers ({', '.join(defaults) or 'none'}), not {value!r}"
+        )
     return Schedule(name, tuple({**defaults, **dict(zip(defaults, given, strict=False))}.items()))
 
 

@@ -108,21 +108,46 @@ class Steps:
             self._buffers = (batch_size, self.machine.temporaries({self.model.batch: batch_size}))
         return self._buffers[1]
 
-    def run(self, tables: Mapping[str, Any], order: np.ndarray, batch_size: int, first: int, last: int, training: bool,
-            rates: np.ndarray, counts: np.ndarray, kept: Mapping[str, np.ndarray]) -> None:  # fmt: skip
+    def run(
+        self,
+        tables: Mapping[str, Any],
+        order: np.ndarray,
+        batch_size: int,
+        first: int,
+        last: int,
+        training: bool,
+        rates: np.ndarray,
+        counts: np.ndarray,
+        kept: Mapping[str, np.ndarray],
+    ) -> None:
         """Steps `first` to `last` over the rows in `order`; scalars and outputs of each land in `kept`."""
         program = self.machine.assembled
         slot = {leaf: name for name, leaf in program.inputs.items()}
         values: dict[str, Any] = dict(tables) | self.buffers(batch_size)
-        values |= {"first_step": first, "last_step": last, "batch_size": batch_size, "total_rows": len(order), "training": int(training)}
+        values |= {
+            "first_step": first,
+            "last_step": last,
+            "batch_size": batch_size,
+            "total_rows": len(order),
+            "training": int(training),
+        }
         values |= {"rows": order} | {f"kept_{name}": array for name, array in kept.items()}
         for leaf, array in ((self.rate, rates), (self.count, counts)):
             if leaf in slot:
                 values[slot[leaf]] = array
         self.machine.run(values, self.threads)
 
-    def sliced(self, tables: Mapping[str, Any], order: np.ndarray, batch_size: int, first: int, training: bool, rates: np.ndarray,
-               counts: np.ndarray, kept: Mapping[str, np.ndarray]) -> Iterator[tuple[int, int]]:  # fmt: skip
+    def sliced(
+        self,
+        tables: Mapping[str, Any],
+        order: np.ndarray,
+        batch_size: int,
+        first: int,
+        training: bool,
+        rates: np.ndarray,
+        counts: np.ndarray,
+        kept: Mapping[str, np.ndarray],
+    ) -> Iterator[tuple[int, int]]:
         """Run all steps from `first` on in slices of about 50 ms, giving (from, to) after each."""
         total, width = -(-len(order) // batch_size), 1
         while first < total:

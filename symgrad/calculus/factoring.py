@@ -1,0 +1,103 @@
+"""Identities that take common operands out of sums of products, and name the sizes in them.
+
+They work on indices, so that A x + Aᵀ x, x·a + x·b and sums of batched products are one identity.
+"""
+
+from __future__ import annotations
+
+from fractions import Fraction
+from itertools import combinations
+
+from symgrad.calculus.arithmetic import Term, build, build_sum, collect, number_of, repeat, sum_of, without
+from symgrad.expression import functions as f
+from symgrad.expression.node import Expr, as_expr, make
+from symgrad.expression.ops import Contraction, Elementwise, Extent
+from symgrad.expression.scalars import INTEGER, REAL
+from symgrad.expression.sizes import factors
+
+PAIRS = 12  # longer sums are not searched
+
+
+def common_operand(node: Expr) -> Expr | None:
+    """Σ a q + Σ b q = Σ (a + b) q where q stands in both products at the same indices: A x + Aᵀ x = (A + Aᵀ) x."""
+    assert isinstance(node.op, Elementwise)
+    if node.op.function not in ("add", "subtract") or node.kind != REAL:
+        return None
+    terms = collect(sum_of(node))
+    for i, j in combinations(range(len(terms)), 2) if len(terms) <= PAIRS else ():
+        joined = _joined(terms[i], terms[j])
+        if joined is not None:
+            rest = [joined if k == i else t for k, t in enumerate(terms) if k != j]
+            return repeat(build_sum(rest), node)
+    return None
+
+
+def _product_in(term: Term) -> Expr | None:
+    """The one product of two tensors among the factors of a term."""
+    found = [b for b, e in term.top.items() if e == 1 and isinstance(b.op, Contraction) and len(b.args) == 2 and b.shape]
+    return found[0] if len(found) == 1 else None
+
+
+def _joined(first: Term, second: Term) -> Term | None:
+    a, b = _product_in(first), _product_in(second)
+    if a is None or b is None:
+        return None
+    outer = without(first, Term(Fraction(1), {a: 1}))
+    if outer.key() != without(second, Term(Fraction(1), {b: 1})).key():
+        return None
+    for p in (0, 1):
+        for q in (0, 1):
+            left, right = _seen_from(a, p), _seen_from(b, q)
+            if left is None or right is None or a.args[p] is not b.args[q] or left[0] != right[0]:
+                continue
+            if sorted(left[1]) != sorted(right[1]):
+                continue
+            other = b.args[1 - q]
+            if left[1] != right[1]:
+                other = make(Contraction((right[1],), left[1]), other)
+            total = [Term(first.number, {a.args[1 - p]: 1}), Term(second.number, {other: 1})]
+            assert isinstance(a.op, Contraction)
+            inner = build_sum(total)
+            product = make(a.op, *((a.args[p], inner) if p == 0 else (inner, a.args[p])))
+            return Term(Fraction(1), {**outer.top, product: 1}, outer.bottom)
+    return None
+
+
+def _seen_from(node: Expr, position: int) -> tuple[tuple[int, ...], tuple[int, ...]] | None:
+    """(output, indices of the other operand), numbered by where they stand in this operand, then in the output."""
+    op = node.op
+    assert isinstance(op, Contraction)
+    own, other = op.inputs[position], op.inputs[1 - position]
+    if op.new or len(set(own)) != len(own) or len(set(other)) != len(other) or not other:
+        return None
+    number = {index: i for i, index in enumerate(own)}
+    for index in op.output:
+        number.setdefault(index, len(number))
+    if not set(other) <= set(number):
+        return None
+    return tuple(number[i] for i in op.output), tuple(number[i] for i in other)
+
+
+def integers_folded(node: Expr) -> Expr | None:
+    """Arithmetic on integer constants: 2 - 1 is 1."""
+    assert isinstance(node.op, Elementwise)
+    function = node.op.function
+    if node.kind != INTEGER or node.shape or function not in ("add", "subtract", "multiply", "negative"):
+        return None
+    values = [number_of(a) for a in node.args]
+    if any(v is None for v in values):
+        return None
+    exact = [int(v) for v in values if v is not None]
+    result = -exact[0] if function == "negative" else exact[0]
+    for value in exact[1:]:
+        result = result * value if function == "multiply" else result - value if function == "subtract" else result + value
+    return as_expr(result) if abs(result) < 2**53 else None
+
+
+def size_of_product(node: Expr) -> Expr | None:
+    """The number of entries of N rows of 4 is 4 N."""
+    assert isinstance(node.op, Extent)
+    number, names = factors(node.op.size)
+    if number == 1 and len(names) <= 1:
+        return None
+    return build(Term(Fraction(number), {f.size(name): power for name, power in names.items()}))
