@@ -21,7 +21,7 @@ from symgrad.codegen.source import source
 from symgrad.codegen.stages import BLOCK
 from symgrad.errors import BindingError, CompileError
 from symgrad.expression import binding, ops, sizes
-from symgrad.expression.node import Expr, leaves
+from symgrad.expression.node import Expr, leaves, topological
 from symgrad.expression.ops import Constant, Contraction, Leaf, Named
 from symgrad.expression.scalars import REAL
 
@@ -120,12 +120,12 @@ class Kernel:
         if dtype not in ("float32", "float64"):
             raise CompileError(f"kernels compute in float32 or float64, not {dtype!r}")
         self.dtype, self.threads, self._single = dtype, threads, single
-        self._expressions = list(expressions)
-        self._leaves = leaves(expressions)
+        self.inputs = leaves(expressions)
+        self._picked = [n for n in topological(expressions) if isinstance(n.op, ops.Take | ops.Scatter)]
         outputs = {f"output{i}": e for i, e in enumerate(expressions)}
         self._schedule = make_schedule(outputs)
         assembled = assemble(self._schedule, dtype, "kernel")
-        missing = set(assembled.sizes) - set(sizes.names(s for leaf in self._leaves.values() for s in leaf.shape))
+        missing = set(assembled.sizes) - set(sizes.names(s for leaf in self.inputs.values() for s in leaf.shape))
         if missing:
             raise CompileError(f"the size {', '.join(sorted(missing))} does not follow from any input")
         self._machine = Machine(assembled, "a kernel for " + ", ".join(e.label for e in expressions)[:200])
@@ -135,11 +135,11 @@ class Kernel:
 
     def __call__(self, given: Mapping[Any, object] | None = None, /, **named: object) -> Any:
         """The values, as a list for a list and as one array for one expression. Raises BindingError."""
-        arrays, extents = binding.bind(self._leaves, {**(given or {}), **named})
+        arrays, extents = binding.bind(self.inputs, {**(given or {}), **named})
         empty = [n for n, value in extents.items() if value == 0]
         if empty:
             raise BindingError(f"{', '.join(empty)} is 0: there is nothing to compute over an empty batch")
-        check_indices(self._expressions, arrays)
+        check_indices(self._picked, arrays)
         assembled = self._machine.assembled
         values: dict[str, np.ndarray | int] = {name: extents[name] for name in assembled.sizes}
         for slot, leaf in assembled.inputs.items():
@@ -174,11 +174,9 @@ class Kernel:
         return np.ascontiguousarray(inner.transpose([op.inputs[0].index(i) for i in op.output]))
 
 
-def check_indices(expressions: Sequence[Expr], arrays: Mapping[str, np.ndarray]) -> None:
+def check_indices(picked: Sequence[Expr], arrays: Mapping[str, np.ndarray]) -> None:
     """Integers that pick entries lie within what they pick from: a kernel does not look."""
-    from symgrad.expression.node import topological
-
-    for node in topological(expressions):
+    for node in picked:
         if isinstance(node.op, ops.Take | ops.Scatter):
             indices = plain_view(node.args[1])
             if not isinstance(indices.op, Leaf | Constant | ops.ArgMax):

@@ -35,12 +35,13 @@ _WHERE = {
     "symgrad.calculus.gradient": "gradient derive Derivation",
     "symgrad.calculus.simplify": "simplify simplified",
     "symgrad.interpreter": "evaluate",
-    "symgrad.formula": "formula",
+    "symgrad.formulas": "formula",
     "symgrad.codegen.kernel": "compile Kernel",
     "symgrad.training.initializers": "zeros ones normal uniform glorot_uniform he_uniform",
     "symgrad.training.optimizers": "sgd momentum nesterov adagrad rmsprop adam",
     "symgrad.training.schedules": "constant_rate step_decay exponential_decay cosine_decay",
-    "symgrad.training.model": "Model Training load History",
+    "symgrad.training.model": "Model load",
+    "symgrad.training.settings": "Training History",
     "symgrad.data": "Dataset mnist",
     "symgrad.errors": (
         "SymgradError ExpressionError ShapeError GradientError BindingError CompileError DataError "
@@ -77,15 +78,15 @@ if TYPE_CHECKING:
     from symgrad.expression.serialize import (
         expression_to_json as expression_to_json,
     )
-    from symgrad.formula import formula as formula
+    from symgrad.formulas import formula as formula
     from symgrad.interpreter import evaluate as evaluate
     from symgrad.training.initializers import *  # noqa: F403
-    from symgrad.training.model import History as History
     from symgrad.training.model import Model as Model
-    from symgrad.training.model import Training as Training
     from symgrad.training.model import load as load
     from symgrad.training.optimizers import *  # noqa: F403
     from symgrad.training.schedules import *  # noqa: F403
+    from symgrad.training.settings import History as History
+    from symgrad.training.settings import Training as Training
 
 __all__ = sorted([*_HOME, "__version__"])
 

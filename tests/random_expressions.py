@@ -12,8 +12,8 @@ from dataclasses import dataclass
 import numpy as np
 from random_operations import FORCED, OPERATIONS, Grower
 
-from symgrad.evaluate import evaluate_all
-from symgrad.expression import ops
+from symgrad.interpreter import evaluate_all
+from symgrad.expression import ops, sizes
 from symgrad.expression.node import leaves, topological, users
 from symgrad.expression.scalars import COMPARISONS
 
@@ -46,7 +46,8 @@ def make(number):
         order = topological([loss])
         shared = [n for n, who in users(order).items() if len(who) > 1 and n.args]
         wrt = differentiable(loss)
-        if depth(order) < 8 or len(shared) < 3 or not wrt:
+        bound = {size for leaf in leaves([loss]).values() for size in sizes.names(leaf.shape)}
+        if depth(order) < 8 or len(shared) < 3 or not wrt or set(sizes.names(s for n in order for s in n.shape)) - bound:
             continue
         for _ in range(10):
             arrays = {name: grower.array(leaf) for name, leaf in leaves([loss]).items()}
@@ -88,7 +89,7 @@ def clearance(order, arrays):
         elif isinstance(node.op, ops.Reduce | ops.ArgMax):
             apart.append(node)
     watched = [*zero, *whole, *(n.args[0] for n in apart)]
-    values = evaluate_all(watched, {name: arrays[name] for name in leaves(watched)})
+    values = evaluate_all([*watched, order[-1]], arrays)[:-1]
     found = [np.abs(v).min() for v in values[: len(zero)]]
     found += [np.abs(v - np.round(v)).min() for v in values[len(zero) : len(zero) + len(whole)]]
     for node, value in zip(apart, values[len(zero) + len(whole) :], strict=True):

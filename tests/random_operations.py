@@ -243,7 +243,7 @@ BINARY = [two("maximum", 0), two("minimum", 0), two("logaddexp", 0.7)]
 
 def where(g):
     condition, x = g.condition()
-    a, b = g.partner(x)
+    a, b = g.partner(sg.where(condition, x, x))
     g.add(sg.where(condition, a, x if g.rng.random() < 0.6 else 0), max(b, LARGEST))
 
 

@@ -11,8 +11,8 @@ from typing import Any
 from symgrad.cli import find
 from symgrad.expression.node import topological
 from symgrad.expression.ops import Leaf, Named, Parameter
-from symgrad.formula import Definition, aligned, definitions
-from symgrad.formula.text import name as shown
+from symgrad.formulas import Definition, aligned, definitions
+from symgrad.formulas.text import name as shown
 from symgrad.training.model import Model
 
 

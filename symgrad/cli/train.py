@@ -19,7 +19,8 @@ from symgrad.errors import ConfigurationError, ModelError, OutputError
 from symgrad.storage import atomic
 from symgrad.training import fit as loop
 from symgrad.training import saved
-from symgrad.training.model import History, Model
+from symgrad.training.model import Model
+from symgrad.training.settings import History
 
 HELD_OUT = 5_000
 

@@ -156,17 +156,17 @@ class Expr:
         return f"<{type(self.op).__name__} {self.label} {sizes.text(self.shape)} {self.kind}>"
 
     def __str__(self) -> str:
-        from symgrad.formula import formula  # the printer stands above this module; only a person's print needs it
+        from symgrad.formulas import formula  # the printer stands above this module; only a person's print needs it
 
         return formula(self)
 
     def _repr_latex_(self) -> str:
-        from symgrad.formula import formula
+        from symgrad.formulas import formula
 
         return f"$\\displaystyle {formula(self, format='latex')}$"
 
     def _repr_html_(self) -> str:
-        from symgrad.formula import formula
+        from symgrad.formulas import formula
 
         return formula(self, format="html")
 

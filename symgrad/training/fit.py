@@ -16,7 +16,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from symgrad.errors import ConfigurationError, DivergenceError, ModelError
-from symgrad.training.model import History
+from symgrad.training.settings import History
 
 if TYPE_CHECKING:
     from symgrad.training.model import Model

@@ -7,8 +7,8 @@ line is a thin face of the same functions. The loop over epochs stands in `fit`,
 from __future__ import annotations
 
 import math
-from collections.abc import Callable, Sequence
-from dataclasses import dataclass, field, replace
+from collections.abc import Sequence
+from dataclasses import replace
 from functools import cached_property
 from pathlib import Path
 from typing import Any
@@ -16,58 +16,13 @@ from typing import Any
 import numpy as np
 
 from symgrad.errors import BindingError, ConfigurationError, ModelError
-from symgrad.expression import losses, sizes
+from symgrad.expression import sizes
 from symgrad.expression.node import Expr, leaves, topological
 from symgrad.expression.ops import Leaf, Named, Parameter, Variable
 from symgrad.training import initializers
-from symgrad.training.optimizers import Optimizer, as_optimizer, rmsprop
-from symgrad.training.schedules import Schedule, as_schedule
-
-Metric = Callable[[Expr, Expr], Expr]
-
-
-@dataclass(frozen=True)
-class Training:
-    """How a model is trained unless told otherwise. Raises ConfigurationError for values that make no sense."""
-
-    optimizer: Optimizer = field(default_factory=rmsprop)
-    batch_size: int = 128
-    epochs: int = 5
-    schedule: Schedule = field(default_factory=Schedule)
-    dtype: str = "float32"
-
-    def __post_init__(self) -> None:
-        for name, low in (("batch_size", 1), ("epochs", 0)):
-            value = getattr(self, name)
-            if not isinstance(value, int) or isinstance(value, bool) or value < low:
-                raise ConfigurationError(f"{name} is a whole number from {low} on, not {value!r}")
-        if self.dtype not in ("float32", "float64"):
-            raise ConfigurationError(f"dtype is float32 or float64, not {self.dtype!r}")
-        as_optimizer(self.optimizer)
-
-
-@dataclass
-class History:
-    """What fit did: one record for each epoch, as in the history file."""
-
-    epochs: list[dict[str, Any]] = field(default_factory=list)
-    stopped_early: bool = False
-    checkpoint: Path | None = None
-
-    def __getitem__(self, name: str) -> list[float]:
-        """One column: history["val_loss"]."""
-        return [record[name] for record in self.epochs if name in record]
-
-
-def _metric(value: object) -> Metric:
-    if callable(value):
-        return value
-    if value in losses.METRICS:
-        return losses.METRICS[str(value)]
-    raise ConfigurationError(
-        f"there is no metric {value!r}; there are {', '.join(losses.METRICS)}, or a function (output, "
-        f"target) -> expression"
-    )
+from symgrad.training.optimizers import as_optimizer
+from symgrad.training.schedules import as_schedule
+from symgrad.training.settings import History, Training, as_metric
 
 
 class Model:
@@ -100,7 +55,7 @@ class Model:
     def _set_metrics(self, metrics: Sequence[object]) -> None:
         self.metrics = {}
         for value in metrics:
-            function = _metric(value)
+            function = as_metric(value)
             self.metrics[getattr(function, "__name__", str(value))] = function(self.output, self.targets[0])
 
     def _check(self) -> None:
@@ -253,7 +208,7 @@ class Model:
     def predictor(self, given: dict[str, Any]) -> np.ndarray:
         """The output over bound inputs, by a kernel of its own that computes nothing else."""
         result: np.ndarray = self._kernel(
-            {**given, **{n: w for n, w in self.weights.items() if n in leaves([self.output])}}
+            {**given, **{n: w for n, w in self.weights.items() if n in self._kernel.inputs}}
         )
         return result
 

@@ -19,9 +19,10 @@ from symgrad.expression.node import leaves
 from symgrad.expression.serialize import expression_from_json, expression_to_json
 from symgrad.storage import atomic, checkpoint
 from symgrad.training.fit import Progress
-from symgrad.training.model import Model, Training
+from symgrad.training.model import Model
 from symgrad.training.optimizers import make
 from symgrad.training.schedules import Schedule, as_schedule
+from symgrad.training.settings import Training
 
 if TYPE_CHECKING:
     Document = dict[str, Any]

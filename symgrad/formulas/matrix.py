@@ -1,0 +1,183 @@
+"""Matrix notation: expressions as a person writes them with xᵀ δ, ⊙ and Σ. What it cannot say falls back to indices.
+
+Takes an expression and the names at which to stop, gives a formula tree. Vectors are columns.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+
+from symgrad.expression import ops
+from symgrad.expression.node import Expr
+from symgrad.expression.ops import Contraction
+from symgrad.formulas import scalar
+from symgrad.formulas.index import IndexNotation, letters_for
+from symgrad.formulas.tree import PRODUCT, Call, Entries, Infix, Math, Over, Symbol, Transpose
+
+
+class MatrixNotation:
+    """One formula after another; `atoms` gives the symbol of every node at which it stops."""
+
+    def __init__(self, atoms: Mapping[Expr, Symbol]) -> None:
+        self.atoms = atoms
+        self.done: dict[Expr, Math] = {}
+
+    def math(self, node: Expr, top: bool = False) -> Math:
+        """The tree of a node; `top` writes out an atom once."""
+        if top:
+            return self._write(node)
+        if node in self.atoms:
+            return self.atoms[node]
+        if node not in self.done:
+            self.done[node] = self._write(node)
+        return self.done[node]
+
+    def _write(self, node: Expr) -> Math:
+        op = node.op
+        if isinstance(op, ops.Elementwise):
+            return self._elementwise(node, op.function)
+        return WRITERS[type(op)](self, node)
+
+    def _elementwise(self, node: Expr, function: str) -> Math:
+        parts, args = [self.math(a) for a in node.args], node.args
+        if function == "where":
+            return scalar.written(function, parts, ["*" if a.shape and args[0].shape else "" for a in args])
+        seen = [any(_spread(b) for b in args[:i]) for i in range(len(args))]
+        return scalar.written(function, parts, ["*" if seen[i] and _spread(a) else "" for i, a in enumerate(args)])
+
+    def indexed(self, node: Expr) -> Math:
+        """The entries of a node in index notation."""
+        letters = letters_for(node.shape)
+        entry = IndexNotation(self.atoms).entry(node, [Symbol(c) for c in letters], letters, top=True)
+        return Entries(entry, tuple(letters)) if letters else entry
+
+
+def _spread(x: Expr) -> bool:
+    return bool(x.shape)
+
+
+def _leaf(notation: MatrixNotation, node: Expr) -> Math:
+    return notation.atoms.get(node, Symbol(node.name))
+
+
+def _contraction(notation: MatrixNotation, node: Expr) -> Math:
+    op = node.op
+    assert isinstance(op, Contraction)
+    found = None
+    if len(op.inputs) == 1:
+        found = _rearranged(notation, node, op)
+    elif len(op.inputs) == 2 and not op.new and all(len(set(i)) == len(i) for i in op.inputs):
+        found = _entrywise(notation, node, op) if op.inputs[0] == op.inputs[1] else _product(notation, node, op)
+    return found if found is not None else notation.indexed(node)
+
+
+def _rearranged(notation: MatrixNotation, node: Expr, op: Contraction) -> Math | None:
+    """A transpose, a sum, or nothing at all."""
+    (indices,), output = op.inputs, op.output
+    if len(set(indices)) != len(indices):
+        return None
+    if len(indices) == 2 and output == indices[::-1]:
+        return _transposed(notation.math(node.args[0]))
+    kept = [i for i in output if i in indices]
+    if kept != [i for i in indices if i in output] or not all(isinstance(s, int) and s == 1 for _, s in op.new):
+        return None
+    summed = [axis for axis, i in enumerate(indices) if i not in output]
+    part = notation.math(node.args[0])
+    return _sum(node.args[0], summed, part) if summed else part
+
+
+def _over(x: Expr, axes: list[int] | tuple[int, ...]) -> tuple[str, ...]:
+    """The letters of some axes; none when it is all of a matrix's."""
+    letters = letters_for(x.shape)
+    return () if len(axes) == x.ndim > 1 else tuple(letters[a] for a in axes)
+
+
+def _sum(x: Expr, axes: list[int], part: Math) -> Math:
+    return Over("sum", _over(x, axes), part)
+
+
+def _entrywise(notation: MatrixNotation, node: Expr, op: Contraction) -> Math | None:
+    """Σ a ⊙ b over some axes of two tensors of one shape; aᵀ b for vectors."""
+    indices = op.inputs[0]
+    if tuple(i for i in indices if i in op.output) != op.output:
+        return None
+    left, right = (notation.math(a) for a in node.args)
+    summed = [axis for axis, i in enumerate(indices) if i not in op.output]
+    if len(indices) == 1 and summed:
+        return _times(_transposed(left), right)
+    product = Infix("*" if indices else "", (left, right), PRODUCT)
+    return _sum(node.args[0], summed, product) if summed else product
+
+
+def _product(notation: MatrixNotation, node: Expr, op: Contraction) -> Math | None:
+    """A product of matrices and vectors that share at most one index, which is summed."""
+    (a, b), output = op.inputs, op.output
+    shared = [i for i in a if i in b]
+    if len(a) > 2 or len(b) > 2 or len(shared) > 1 or any(i in output for i in shared):
+        return None
+    if set(output) != (set(a) | set(b)) - set(shared):
+        return None
+    left, right = (notation.math(x) for x in node.args)
+    if not a or not b:
+        return _times(left, right) if output in (a, b) else None
+    first_is_left = not output or output[0] in a
+    if not shared:
+        if (len(a), len(b)) != (1, 1):
+            return None
+        return _times(left, _transposed(right)) if first_is_left else _times(right, _transposed(left))
+    (k,) = shared
+    if not first_is_left:
+        (a, left), (b, right) = (b, right), (a, left)
+    return _times(left if a[-1] == k and len(a) == 2 else _transposed(left), right if b[0] == k else _transposed(right))
+
+
+def _times(a: Math, b: Math) -> Math:
+    return Infix("", (a, b), PRODUCT)
+
+
+def _transposed(x: Math) -> Math:
+    return x.part if isinstance(x, Transpose) else Transpose(x)
+
+
+def _reduction(notation: MatrixNotation, node: Expr) -> Math:
+    op, x = node.op, node.args[0]
+    axes = op.axes if isinstance(op, ops.Reduce | ops.LogSumExp) else (getattr(op, "axis", 0),)
+    name = op.function if isinstance(op, ops.Reduce) else type(op).__name__.lower()
+    usual = axes == (x.ndim - 1,) if not isinstance(op, ops.Reduce) else len(axes) == x.ndim
+    part = notation.math(x)
+    return Call(name, (part,)) if usual else Over(name, _over(x, axes), Call("", (part,)))
+
+
+def _softmax(notation: MatrixNotation, node: Expr) -> Math:
+    op, x = node.op, node.args[0]
+    assert isinstance(op, ops.Softmax)
+    part = Call("softmax", (notation.math(x),))
+    return part if op.axes == (x.ndim - 1,) else Over("softmax", _over(x, op.axes), Call("", part.parts))
+
+
+def _call(name: str) -> Callable[[MatrixNotation, Expr], Math]:
+    return lambda notation, node: Call(name, tuple(notation.math(a) for a in node.args))
+
+
+def _cast(notation: MatrixNotation, node: Expr) -> Math:
+    return scalar.cast(notation.math(node.args[0]), node.args[0].kind, node.kind)
+
+
+WRITERS: dict[type[ops.Op], Callable[[MatrixNotation, Expr], Math]] = {
+    ops.Variable: _leaf,
+    ops.Parameter: _leaf,
+    ops.Constant: lambda notation, node: scalar.constant(node),
+    ops.Extent: lambda notation, node: scalar.extent(node),
+    ops.Named: lambda notation, node: notation.math(node.args[0]),
+    ops.Contraction: _contraction,
+    ops.Reduce: _reduction,
+    ops.LogSumExp: _reduction,
+    ops.ArgMax: _reduction,
+    ops.Softmax: _softmax,
+    ops.Reshape: lambda notation, node: Call("reshape", (notation.math(node.args[0]), scalar.shape(node.shape))),
+    ops.Cast: _cast,
+    ops.Take: lambda notation, node: notation.indexed(node),
+    ops.Scatter: lambda notation, node: notation.indexed(node),
+    ops.OneHot: _call("onehot"),
+    ops.Identity: lambda notation, node: Symbol("I"),
+}

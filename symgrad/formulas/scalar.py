@@ -1,0 +1,100 @@
+"""How one scalar function, a constant, a size and a cast are written, the same in matrix and in index notation."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+from symgrad.expression import sizes
+from symgrad.expression.node import Expr
+from symgrad.expression.ops import Constant, Extent
+from symgrad.expression.scalars import BOOLEAN, INTEGER
+from symgrad.formulas.tree import (
+    LOGIC,
+    PRODUCT,
+    RELATION,
+    SUM,
+    Bracket,
+    Call,
+    Infix,
+    Math,
+    Negative,
+    Number,
+    Power,
+    Symbol,
+    Words,
+)
+
+RELATIONS = {"less": "<", "less_equal": "<=", "greater": ">", "greater_equal": ">=", "equal": "=", "not_equal": "!="}
+LOGICAL = {"logical_and": "and", "logical_or": "or"}
+ARITHMETIC = {"add": ("+", SUM), "subtract": ("-", SUM), "divide": ("/", PRODUCT)}
+SHOWN = 12  # entries of a constant array that are written out
+
+
+def written(function: str, parts: Sequence[Math], signs: Sequence[str]) -> Math:
+    """A scalar function of written arguments; `signs[i]` is the sign of multiplication before argument i."""
+    if function in ARITHMETIC:
+        sign, level = ARITHMETIC[function]
+        return Infix(sign, tuple(parts), level)
+    if function in RELATIONS:
+        return Infix(RELATIONS[function], tuple(parts), RELATION)
+    if function in LOGICAL:
+        return Infix(LOGICAL[function], tuple(parts), LOGIC)
+    if function == "negative":
+        return Negative(parts[0])
+    if function == "power":
+        return Power(parts[0], parts[1])
+    if function == "multiply":
+        result = parts[0]
+        for sign, part in zip(signs[1:], parts[1:], strict=True):
+            result = Infix("·" if isinstance(part, Number) and not sign else sign, (result, part), PRODUCT)
+        return result
+    if function == "where" and parts[2] in (Number("0"), Number("0.0")):
+        return _selected(parts[1], Bracket(parts[0]), signs[1])
+    return Call(function, tuple(parts))
+
+
+def _selected(value: Math, condition: Math, sign: str) -> Math:
+    """where(c, a, 0) is a ⊙ [c]: a selection, whatever a is where c fails."""
+    return condition if value == Number("1") else Infix(sign, (value, condition), PRODUCT)
+
+
+def constant(node: Expr) -> Math:
+    """A number as it is written, or an array of few."""
+    assert isinstance(node.op, Constant)
+    if node.op.shape:
+        array = node.op.array
+        return Words(str(array.tolist()) if array.size <= SHOWN else f"constant {sizes.text(node.shape)}")
+    value = node.op.value
+    if isinstance(value, bool):
+        return Words(str(value).lower())
+    whole = float(value).is_integer() and abs(value) < 1e15
+    return Number(("-" if str(value)[0] == "-" and not value else "") + str(int(value)) if whole else repr(value))
+
+
+def extent(node: Expr) -> Math:
+    """The number of entries along an axis."""
+    assert isinstance(node.op, Extent)
+    size = node.op.size
+    if isinstance(size, int):
+        return Number(str(size))
+    if isinstance(size, str):
+        return Symbol(size)
+    number, names = sizes.factors(size)
+    if list(names) == [size]:
+        return Words(str(size))
+    powers = [Symbol(n) if e == 1 else Power(Symbol(n), Number(str(e))) for n, e in names.items()]
+    return Infix("", (*([Number(str(number))] if number != 1 else []), *powers), PRODUCT)
+
+
+def shape(extents: Sequence[sizes.Size]) -> Math:
+    """A shape as it is written."""
+    return Words(sizes.text(tuple(extents)))
+
+
+def cast(x: Math, before: str, after: str) -> Math:
+    """A change of kind: a condition counts 0 or 1, a number becomes an integer towards zero."""
+    if after == BOOLEAN:
+        return Infix("!=", (x, Number("0")), RELATION)
+    if before == BOOLEAN:
+        return Bracket(x)
+    return Call("truncate", (x,)) if after == INTEGER else x

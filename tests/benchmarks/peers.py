@@ -1,0 +1,160 @@
+"""The same work by what a user would pick instead: 784-512-10 on MNIST, float32, RMSprop, each at its honest best.
+
+    python tests/benchmarks/peers.py torch --batch 128 --epochs 6
+
+prints a JSON line an epoch: {"peer", "epoch", "seconds", "loss"}, then {"peer", "accuracy", "whole"}. Peers: symgrad,
+jax (one jit of a whole epoch), torch (eager, denormals flushed), keras-jax, keras-torch, sklearn (Adam).
+"""
+
+from __future__ import annotations
+
+import argparse
+import json
+import os
+import time
+from collections.abc import Callable
+from typing import Any
+
+START = time.perf_counter()
+import numpy as np  # noqa: E402
+
+from symgrad.data import mnist  # noqa: E402
+
+
+def arrays() -> tuple[Any, ...]:
+    """Images as float32 in [0, 1] and labels, training and test."""
+    data = mnist()
+    assert data.x_test is not None and data.y_test is not None
+    return data.x_train / np.float32(255), data.y_train, data.x_test / np.float32(255), data.y_test
+
+
+class Report:
+    """Prints a JSON line for each epoch."""
+
+    def __init__(self, peer: str) -> None:
+        self.peer, self.epoch, self.started = peer, 0, time.perf_counter()
+
+    def begin(self) -> None:
+        self.started = time.perf_counter()
+
+    def end(self, loss: float) -> None:
+        self.epoch += 1
+        seconds = time.perf_counter() - self.started
+        print(json.dumps({"peer": self.peer, "epoch": self.epoch, "seconds": seconds, "loss": loss}), flush=True)
+
+
+def run_symgrad(batch: int, epochs: int, report: Report) -> float:
+    from symgrad.models.mnist_mlp import model
+
+    net, data = model(), mnist()
+    net.compile(batch_size=batch, schedule="constant")
+
+    def watch(event: str, facts: Any) -> None:
+        if event == "epoch":
+            report.begin()
+        elif event == "done":
+            report.end(facts["loss"])
+
+    net.fit(data.x_train, data.y_train, epochs=epochs, watch=watch)
+    return net.evaluate(data.x_test, data.y_test)["accuracy"]
+
+
+def run_jax(batch: int, epochs: int, report: Report) -> float:
+    import jax
+    import jax.numpy as jnp
+
+    x, y, test, answers = arrays()
+    x, y = jnp.array(x), jnp.array(y)
+    k1, k2 = jax.random.split(jax.random.PRNGKey(0))
+    params = [jax.random.uniform(k1, (784, 512), minval=-0.068, maxval=0.068), jnp.zeros(512),
+              jax.random.uniform(k2, (512, 10), minval=-0.107, maxval=0.107), jnp.zeros(10)]  # fmt: skip
+    squares = [jnp.zeros_like(p) for p in params]
+
+    def loss(params: Any, x: Any, y: Any) -> Any:
+        w1, b1, w2, b2 = params
+        z = jax.nn.relu(x @ w1 + b1) @ w2 + b2
+        return -jnp.mean(jax.nn.log_softmax(z)[jnp.arange(x.shape[0]), y])
+
+    def epoch(params: Any, squares: Any, order: Any) -> Any:
+        def step(carry: Any, rows: Any) -> Any:
+            params, squares = carry
+            value, grads = jax.value_and_grad(loss)(params, x[rows], y[rows])
+            squares = [0.9 * s + 0.1 * g * g for s, g in zip(squares, grads, strict=True)]
+            params = [p - 1e-3 * g / (jnp.sqrt(s) + 1e-7) for p, s, g in zip(params, squares, grads, strict=True)]
+            return (params, squares), value
+
+        steps = len(order) // batch
+        (params, squares), values = jax.lax.scan(step, (params, squares), order[: steps * batch].reshape(steps, batch))
+        return params, squares, values.mean()
+
+    compiled, random = jax.jit(epoch, donate_argnums=(0, 1)), np.random.default_rng(0)
+    for _ in range(epochs):
+        report.begin()
+        params, squares, value = compiled(params, squares, jnp.array(random.permutation(60000)))
+        report.end(float(value))
+    w1, b1, w2, b2 = params
+    return float((np.argmax(jax.nn.relu(test @ w1 + b1) @ w2 + b2, 1) == answers).mean())
+
+
+def run_torch(batch: int, epochs: int, report: Report) -> float:
+    import torch
+
+    torch.manual_seed(0)
+    torch.set_flush_denormal(True)
+    x, y, test, answers = map(torch.from_numpy, arrays())
+    net = torch.nn.Sequential(torch.nn.Linear(784, 512), torch.nn.ReLU(), torch.nn.Linear(512, 10))
+    optimizer = torch.optim.RMSprop(net.parameters(), lr=1e-3, alpha=0.9, eps=1e-7, foreach=True)
+    criterion = torch.nn.CrossEntropyLoss()
+    for _ in range(epochs):
+        report.begin()
+        order, total = torch.randperm(60000), 0.0
+        for first in range(0, 60000, batch):
+            rows = order[first : first + batch]
+            optimizer.zero_grad(set_to_none=True)
+            loss = criterion(net(x[rows]), y[rows])
+            loss.backward()
+            optimizer.step()
+            total += loss.item() * len(rows)
+        report.end(total / 60000)
+    with torch.no_grad():
+        return float((net(test).argmax(1) == answers).float().mean().item())
+
+
+def run_keras(batch: int, epochs: int, report: Report) -> float:
+    os.environ["KERAS_BACKEND"] = report.peer.removeprefix("keras-")
+    import keras
+
+    x, y, test, answers = arrays()
+    layers = [keras.layers.Dense(512, activation="relu"), keras.layers.Dense(10, activation="softmax")]
+    net = keras.Sequential([keras.Input((784,)), *layers])
+    net.compile(optimizer="rmsprop", loss="sparse_categorical_crossentropy", metrics=["accuracy"])
+    for _ in range(epochs):
+        report.begin()
+        report.end(net.fit(x, y, batch_size=batch, epochs=1, verbose=0).history["loss"][0])
+    return float(net.evaluate(test, answers, verbose=0)[1])
+
+
+def run_sklearn(batch: int, epochs: int, report: Report) -> float:
+    from sklearn.neural_network import MLPClassifier
+
+    x, y, test, answers = arrays()
+    net = MLPClassifier((512,), batch_size=batch, max_iter=1, warm_start=True, random_state=0)
+    for _ in range(epochs):
+        report.begin()
+        report.end(float(net.fit(x, y).loss_))
+    return float(net.score(test, answers))
+
+
+PEERS: dict[str, Callable[[int, int, Report], float]] = {
+    "symgrad": run_symgrad, "jax": run_jax, "torch": run_torch, "keras-jax": run_keras, "keras-torch": run_keras,
+    "sklearn": run_sklearn,
+}  # fmt: skip
+
+if __name__ == "__main__":
+    parser = argparse.ArgumentParser(description=__doc__.split("\n")[0])
+    parser.add_argument("peer", choices=PEERS)
+    parser.add_argument("--batch", type=int, default=128)
+    parser.add_argument("--epochs", type=int, default=6)
+    options = parser.parse_args()
+    accuracy = PEERS[options.peer](options.batch, options.epochs, Report(options.peer))
+    print(json.dumps({"peer": options.peer, "accuracy": accuracy, "whole": time.perf_counter() - START}))
