@@ -36,6 +36,7 @@ _WHERE = {
     "symgrad.calculus.simplify": "simplify simplified",
     "symgrad.interpreter": "evaluate",
     "symgrad.formulas": "formula",
+    "symgrad.formulas.derivation": "derivation Explanation",
     "symgrad.codegen.kernel": "compile Kernel",
     "symgrad.training.initializers": "zeros ones normal uniform glorot_uniform he_uniform",
     "symgrad.training.optimizers": "sgd momentum nesterov adagrad rmsprop adam",
@@ -79,6 +80,8 @@ if TYPE_CHECKING:
         expression_to_json as expression_to_json,
     )
     from symgrad.formulas import formula as formula
+    from symgrad.formulas.derivation import Explanation as Explanation
+    from symgrad.formulas.derivation import derivation as derivation
     from symgrad.interpreter import evaluate as evaluate
     from symgrad.training.initializers import *  # noqa: F403
     from symgrad.training.model import Model as Model

@@ -18,8 +18,8 @@ from symgrad.expression.node import leaves, topological, users
 from symgrad.expression.scalars import COMPARISONS
 
 MARGIN = 1e-3  # least distance of an argument from a kink or a jump
-FORCED_EACH = 6  # of every expression; with 200 expressions each operation comes at least 10 times
-GROWTH = 9  # operations besides the forced ones
+FORCED_EACH = 5  # of every expression; with 200 expressions each operation comes at least 10 times
+GROWTH = 2  # operations besides the forced ones
 
 
 @dataclass

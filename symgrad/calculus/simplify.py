@@ -40,10 +40,11 @@ def simplify(expressions: Expr | Sequence[Expr]) -> Expr | list[Expr]:
 def simplified(expressions: Sequence[Expr], within: Iterable[Expr] = (), identities: Sequence[Identity] = ALL) -> Simplified:
     """Several expressions together, with the record; names of nodes in `within` are used in the results."""
     engine = Simplifier(identities)
-    context = [engine.run(e) for e in within]
     results = [engine.run(e) for e in expressions]
+    steps = tuple(engine.rewrites)
+    context = [engine.run(e) for e in within]
     results = fold_adjoints(call_by_name(results, context))
-    return Simplified(tuple(results), tuple(engine.rewrites))
+    return Simplified(tuple(results), steps)
 
 
 def call_by_name(results: Sequence[Expr], context: Sequence[Expr]) -> list[Expr]:

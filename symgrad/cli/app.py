@@ -163,6 +163,21 @@ def gradients(model: ModelArgument, param: Parameters = None, json: Json = False
 
 
 @app.command()
+def derive(
+    model: ModelArgument,
+    param: Parameters = None,
+    wrt: Annotated[
+        list[str] | None, typer.Option("--wrt", help="A parameter; may be given often; all when left out.")
+    ] = None,
+    json: Json = False,
+) -> None:
+    """How the gradients come about: each rule by name, what came in and what went out, then the simplifications."""
+    from symgrad.cli.inspect import derive_command
+
+    derive_command(model, param or [], wrt or [], json)
+
+
+@app.command()
 def summary(model: ModelArgument, param: Parameters = None, json: Json = False) -> None:
     """Named nodes, shapes and parameters of a model."""
     from symgrad.cli.inspect import summary_command
