@@ -116,11 +116,14 @@ class Kernel:
     `source` is the generated Python. Sizes with names are read off the arrays at each call.
     """
 
-    def __init__(self, expressions: Sequence[Expr], single: bool, dtype: str, threads: int) -> None:
+    def __init__(
+        self, expressions: Sequence[Expr], single: bool, dtype: str, threads: int, written: Sequence[Expr] = ()
+    ) -> None:
         if dtype not in ("float32", "float64"):
             raise CompileError(f"kernels compute in float32 or float64, not {dtype!r}")
         self.dtype, self.threads, self._single = dtype, threads, single
-        self.inputs = leaves(expressions)
+        # As written: what simplification did away with may be given all the same, and may be all that tells a size.
+        self.inputs = leaves([*expressions, *written])
         self._picked = [n for n in topological(expressions) if isinstance(n.op, ops.Take | ops.Scatter)]
         outputs = {f"output{i}": e for i, e in enumerate(expressions)}
         self._schedule = make_schedule(outputs)
@@ -139,7 +142,7 @@ class Kernel:
         empty = [n for n, value in extents.items() if value == 0]
         if empty:
             raise BindingError(f"{', '.join(empty)} is 0: there is nothing to compute over an empty batch")
-        check_indices(self._picked, arrays)
+        check_indices(self._picked, arrays, extents)
         assembled = self._machine.assembled
         values: dict[str, np.ndarray | int] = {name: extents[name] for name in assembled.sizes}
         for slot, leaf in assembled.inputs.items():
@@ -174,19 +177,32 @@ class Kernel:
         return np.ascontiguousarray(inner.transpose([op.inputs[0].index(i) for i in op.output]))
 
 
-def check_indices(picked: Sequence[Expr], arrays: Mapping[str, np.ndarray]) -> None:
+def check_indices(picked: Sequence[Expr], arrays: Mapping[str, np.ndarray], extents: Mapping[str, int]) -> None:
     """Integers that pick entries lie within what they pick from: a kernel does not look."""
     for node in picked:
-        if isinstance(node.op, ops.Take | ops.Scatter):
-            indices = plain_view(node.args[1])
-            if not isinstance(indices.op, Leaf | Constant | ops.ArgMax):
-                raise CompileError(f"a kernel takes entries only at positions that are an input, but {indices.label} is computed; pass it as an input")
-            extent = node.args[0].shape[node.op.axis] if isinstance(node.op, ops.Take) else node.op.size
-            array = arrays[indices.name] if isinstance(indices.op, Leaf) else indices.op.array if isinstance(indices.op, Constant) else None
-            limit = extent if isinstance(extent, int) else None
-            if array is not None and array.size and (array.min() < 0 or (limit is not None and array.max() >= limit)):
-                bad = array.min() if array.min() < 0 else array.max()
-                raise BindingError(f"position {bad} of {indices.label} is out of range: the axis has {extent} entries, 0 to {extent - 1 if limit else extent}")
+        assert isinstance(node.op, ops.Take | ops.Scatter)
+        limit = sizes.bind(node.args[0].shape[node.op.axis] if isinstance(node.op, ops.Take) else node.op.size, extents)
+        indices = plain_view(node.args[1])
+        if isinstance(indices.op, Leaf):
+            low, high = _range(arrays[indices.name])
+        elif isinstance(indices.op, Constant):
+            low, high = _range(indices.op.array)
+        elif isinstance(indices.op, ops.ArgMax):
+            low, high = 0, sizes.bind(indices.args[0].shape[indices.op.axis], extents) - 1
+        else:
+            raise CompileError(
+                f"a kernel takes entries only at positions that are an input, but {indices.label} is computed; "
+                "pass it as an input"
+            )
+        if low < 0 or high >= limit:
+            bad = low if low < 0 else high
+            raise BindingError(
+                f"position {bad} of {indices.label} is out of range: the axis has {limit} entries, 0 to {limit - 1}"
+            )
+
+
+def _range(positions: np.ndarray) -> tuple[int, int]:
+    return (int(positions.min()), int(positions.max())) if positions.size else (0, -1)
 
 
 @overload
@@ -211,4 +227,5 @@ def compile(expressions: Expr | Sequence[Expr], dtype: str = "float32", threads:
     if not listed:
         raise CompileError("there is nothing to compile: the list of expressions is empty")
     leaves(listed)
-    return Kernel(simplified(listed) if simplify else listed, single, dtype, threads or default_threads())
+    chosen = simplified(listed) if simplify else listed
+    return Kernel(chosen, single, dtype, threads or default_threads(), listed)

@@ -35,6 +35,7 @@ _WHERE = {
     "symgrad.calculus.gradient": "gradient derive Derivation",
     "symgrad.calculus.simplify": "simplify simplified",
     "symgrad.interpreter": "evaluate",
+    "symgrad.proof.stamp": "check Stamp",
     "symgrad.formulas": "formula",
     "symgrad.formulas.derivation": "derivation Explanation",
     "symgrad.codegen.kernel": "compile Kernel",
@@ -83,6 +84,8 @@ if TYPE_CHECKING:
     from symgrad.formulas.derivation import Explanation as Explanation
     from symgrad.formulas.derivation import derivation as derivation
     from symgrad.interpreter import evaluate as evaluate
+    from symgrad.proof.stamp import Stamp as Stamp
+    from symgrad.proof.stamp import check as check
     from symgrad.training.initializers import *  # noqa: F403
     from symgrad.training.model import Model as Model
     from symgrad.training.model import load as load

@@ -140,11 +140,13 @@ def evaluate_all(expressions: Sequence[Expr], given: Mapping[Any, object]) -> li
     inputs = leaves(expressions)
     arrays, extents = binding.bind(inputs, given)
     values: dict[Expr, Array] = {leaf: arrays[name].astype(DTYPES[leaf.kind]) for name, leaf in inputs.items()}
-    missing = set(sizes.names(s for e in topological(expressions) for s in e.shape)) - set(extents)
+    order = topological(expressions)
+    used = [s for e in order for s in (*e.shape, *([e.op.size] if isinstance(e.op, ops.Extent) else []))]
+    missing = set(sizes.names(used)) - set(extents)
     if missing:
         raise BindingError(f"the size {', '.join(sorted(missing))} does not follow from any input")
     with np.errstate(all="ignore"):
-        for node in topological(expressions):
+        for node in order:
             if node not in values:
                 values[node] = TABLE[type(node.op)](node.op, node, [values[a] for a in node.args], extents)
     return [np.asarray(values[e]) for e in expressions]

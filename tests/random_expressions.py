@@ -18,8 +18,8 @@ from symgrad.expression.node import leaves, topological, users
 from symgrad.expression.scalars import COMPARISONS
 
 MARGIN = 1e-3  # least distance of an argument from a kink or a jump
-FORCED_EACH = 5  # of every expression; with 200 expressions each operation comes at least 10 times
-GROWTH = 2  # operations besides the forced ones
+FORCED_EACH = 4  # of every expression; with 200 expressions each operation comes at least 10 times
+GROWTH = 1  # operations besides the forced ones, more after failed attempts
 
 
 @dataclass
@@ -39,7 +39,7 @@ def make(number):
         rng = np.random.default_rng((20250801, number, attempt))
         grower = Grower(rng, number)
         steps = [FORCED[(number * FORCED_EACH + i) % len(FORCED)] for i in range(FORCED_EACH)]
-        steps += [OPERATIONS[rng.integers(len(OPERATIONS))] for _ in range(GROWTH)]
+        steps += [OPERATIONS[rng.integers(len(OPERATIONS))] for _ in range(GROWTH + attempt // 5)]
         for place in rng.permutation(len(steps)):
             grower.apply(steps[place])
         loss = grower.loss()

@@ -217,7 +217,11 @@ def _flip(term: Term) -> Term:
         terms = sum_of(base) if term.number < 0 and exponent == 1 and _function(base) == "subtract" else ()
         if len(terms) > 1 and any(t.number < 0 for t in terms):
             flipped = build_sum([_signed(t, -1) for t in terms])
-            return Term(-term.number, {flipped if b is base else b: e for b, e in term.top.items()}, term.bottom)
+            top: dict[Expr, int] = {}
+            for b, e in term.top.items():  # the flipped difference may be a factor already: (a - b) (b - a)
+                b = flipped if b is base else b
+                top[b] = top.get(b, 0) + e
+            return Term(-term.number, top, term.bottom)
     return term
 
 
@@ -245,7 +249,6 @@ def normal_form(node: Expr) -> Expr | None:
     else:
         factor = common(terms)
         inside = build_sum([without(t, factor) for t in terms])
-        outside = Term(factor.number).times(Term(top={inside: 1}))
-        result = build(_flip(Term(factor.number, {**factor.top, **outside.top}, factor.bottom)))
+        result = build(_flip(factor.times(Term(top={inside: 1}))))
     result = repeat(result, node)
     return None if result is node else result

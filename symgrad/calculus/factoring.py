@@ -34,7 +34,8 @@ def common_operand(node: Expr) -> Expr | None:
 
 def _product_in(term: Term) -> Expr | None:
     """The one product of two tensors among the factors of a term."""
-    found = [b for b, e in term.top.items() if e == 1 and isinstance(b.op, Contraction) and len(b.args) == 2 and b.shape]
+    products = [b for b in term.top if isinstance(b.op, Contraction) and len(b.args) == 2 and b.shape]
+    found = [b for b in products if term.top[b] == 1]
     return found[0] if len(found) == 1 else None
 
 
@@ -52,15 +53,27 @@ def _joined(first: Term, second: Term) -> Term | None:
                 continue
             if sorted(left[1]) != sorted(right[1]):
                 continue
-            other = b.args[1 - q]
-            if left[1] != right[1]:
-                other = make(Contraction((right[1],), left[1]), other)
-            total = [Term(first.number, {a.args[1 - p]: 1}), Term(second.number, {other: 1})]
-            assert isinstance(a.op, Contraction)
-            inner = build_sum(total)
-            product = make(a.op, *((a.args[p], inner) if p == 0 else (inner, a.args[p])))
+            target = left[1] if left[1] == right[1] else _plain(left[0], left[1])
+            total = [Term(first.number, {_ordered(a.args[1 - p], left[1], target): 1}),
+                     Term(second.number, {_ordered(b.args[1 - q], right[1], target): 1})]  # fmt: skip
+            if left[1] != target:
+                total.reverse()  # A + Aᵀ: the one as it is comes first
+            pairs = [(tuple(range(a.args[p].ndim)), a.args[p]), (target, build_sum(total))]
+            inputs, operands = zip(*(pairs if p == 0 else pairs[::-1]), strict=True)
+            product = make(Contraction(inputs, left[0]), *operands)
             return Term(Fraction(1), {**outer.top, product: 1}, outer.bottom)
     return None
+
+
+def _ordered(x: Expr, indices: tuple[int, ...], target: tuple[int, ...]) -> Expr:
+    return x if indices == target else make(Contraction((indices,), target), x)
+
+
+def _plain(output: tuple[int, ...], indices: tuple[int, ...]) -> tuple[int, ...]:
+    """The order of indices in which a product needs no transpose: M in M x keeps its own index first, in x M last."""
+    own = [i for i in output if i in indices]
+    summed = [i for i in indices if i not in output]
+    return (*own, *summed) if own[:1] == list(output[:1]) else (*summed, *own)
 
 
 def _seen_from(node: Expr, position: int) -> tuple[tuple[int, ...], tuple[int, ...]] | None:
@@ -90,7 +103,7 @@ def integers_folded(node: Expr) -> Expr | None:
     exact = [int(v) for v in values if v is not None]
     result = -exact[0] if function == "negative" else exact[0]
     for value in exact[1:]:
-        result = result * value if function == "multiply" else result - value if function == "subtract" else result + value
+        result = {"multiply": result * value, "subtract": result - value}.get(function, result + value)
     return as_expr(result) if abs(result) < 2**53 else None
 
 

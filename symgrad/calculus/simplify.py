@@ -41,10 +41,14 @@ def simplified(expressions: Sequence[Expr], within: Iterable[Expr] = (), identit
     """Several expressions together, with the record; names of nodes in `within` are used in the results."""
     engine = Simplifier(identities)
     results = [engine.run(e) for e in expressions]
-    steps = tuple(engine.rewrites)
+    steps = list(engine.rewrites)
     context = [engine.run(e) for e in within]
-    results = fold_adjoints(call_by_name(results, context))
-    return Simplified(tuple(results), steps)
+    results = call_by_name(results, context)
+    while (folded := fold_adjoints(results)) != results:  # a formula without that name may simplify further
+        seen = len(engine.rewrites)
+        results = call_by_name([engine.run(e) for e in folded], context)
+        steps += engine.rewrites[seen:]
+    return Simplified(tuple(results), tuple(steps))
 
 
 def call_by_name(results: Sequence[Expr], context: Sequence[Expr]) -> list[Expr]:

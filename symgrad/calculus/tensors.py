@@ -13,7 +13,7 @@ from symgrad.expression import functions as f
 from symgrad.expression import ops, sizes
 from symgrad.expression.node import Expr, as_expr, make
 from symgrad.expression.ops import Constant, Contraction, Elementwise, Identity, Named, OneHot, Reshape, Softmax, Variable
-from symgrad.expression.scalars import REAL
+from symgrad.expression.scalars import BOOLEAN, REAL
 
 
 def contract(op: Contraction, args: Sequence[Expr], inputs: Sequence[tuple[int, ...]], node: Expr, factor: Expr | None = None) -> Expr:
@@ -200,8 +200,8 @@ def _repeated(x: Expr) -> Expr | None:
 def broadcasting_is_implicit(node: Expr) -> Expr | None:
     """Arithmetic repeats its operands by itself; a repetition of all of them is done once, outside."""
     stripped = [_repeated(a) for a in node.args]
-    if not any(s is not None for s in stripped):
-        return None
+    if node.kind == BOOLEAN or not any(s is not None for s in stripped):
+        return None  # a contraction of conditions would count them
     args = [a if s is None else s for a, s in zip(node.args, stripped, strict=True)]
     return repeat(make(node.op, *args), node)
 

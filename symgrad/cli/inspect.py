@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+import dataclasses
 import json
 import math
 import sys
+import textwrap
 from collections.abc import Sequence
 from typing import Any
 
@@ -15,6 +17,7 @@ from symgrad.expression.ops import Leaf, Named, Parameter
 from symgrad.formulas import Definition, aligned, definitions
 from symgrad.formulas.derivation import derivation, one_line
 from symgrad.formulas.names import text as shown
+from symgrad.proof.stamp import stamp
 from symgrad.training.model import Model
 
 
@@ -41,8 +44,9 @@ def gradient_lines(model: Model, indent: int = 0) -> list[str]:
 def gradients_command(name: str, parameters: Sequence[str], as_json: bool) -> None:
     """The gradient formulas of a model."""
     model = find.find_model(name, parameters)
+    proof = stamp(model.gradients.derivation, model.gradients.simplified)
     if not as_json:
-        print("\n".join(gradient_lines(model)))
+        print("\n".join([*gradient_lines(model), *textwrap.wrap(str(proof), 100, subsequent_indent="  ")]))
         return
     main, where = gradient_formulas(model)
     show_json(
@@ -56,6 +60,7 @@ def gradients_command(name: str, parameters: Sequence[str], as_json: bool) -> No
                 {"name": d.name, "formula": str(d).split(" = ", 1)[1], "shape": list(map(str, d.node.shape))}
                 for d in where
             ],
+            "checked": dataclasses.asdict(proof),
             "derive_seconds": model.gradients.seconds,
         }
     )

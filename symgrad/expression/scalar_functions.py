@@ -47,7 +47,7 @@ def elementwise(function: Any) -> Callable[..., Expr]:
     >>> t = sympy.Symbol("t", real=True)
     >>> mish = elementwise(sympy.Lambda(t, t * sympy.tanh(sympy.log(1 + sympy.exp(t)))))
     >>> print(mish(variable("z", ("N", 3))))
-    z ⊙ tanh(log(exp(z) + 1))
+    z ⊙ tanh(log(1 + exp(z)))
     """
     arguments, body = scalar_gate.opened(function, KNOWN)
     _walk(body, {symbol: f.variable(f"a{i}") for i, symbol in enumerate(arguments)})  # what has no row is refused now

