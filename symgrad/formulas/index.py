@@ -116,8 +116,8 @@ def _reduced(node: Expr, axes: Sequence[int], keep: bool, at: list[Index], lette
 
 def _reduction(notation: IndexNotation, node: Expr, at: list[Index], taken: list[str]) -> Math:
     op = node.op
-    wide = isinstance(op, ops.Reduce | ops.LogSumExp)
-    axes, keep = (op.axes, op.keep) if wide else ((getattr(op, "axis", 0),), False)
+    assert isinstance(op, ops.Reduce | ops.LogSumExp | ops.ArgMax)
+    axes, keep = ((op.axis,), False) if isinstance(op, ops.ArgMax) else (op.axes, op.keep)
     name = op.function if isinstance(op, ops.Reduce) else type(op).__name__.lower()
     letters = notation.fresh(node.args[0], axes, taken)
     places = _reduced(node, axes, keep, at, letters)

@@ -142,7 +142,8 @@ def _transposed(x: Math) -> Math:
 
 def _reduction(notation: MatrixNotation, node: Expr) -> Math:
     op, x = node.op, node.args[0]
-    axes = op.axes if isinstance(op, ops.Reduce | ops.LogSumExp) else (getattr(op, "axis", 0),)
+    assert isinstance(op, ops.Reduce | ops.LogSumExp | ops.ArgMax)
+    axes = (op.axis,) if isinstance(op, ops.ArgMax) else op.axes
     name = op.function if isinstance(op, ops.Reduce) else type(op).__name__.lower()
     usual = axes == (x.ndim - 1,) if not isinstance(op, ops.Reduce) else len(axes) == x.ndim
     part = notation.math(x)

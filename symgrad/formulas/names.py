@@ -63,6 +63,8 @@ def lowered(index: str) -> str:
 
 
 def clashing(names: list[str]) -> set[str]:
-    """Names that would look like one before them: delta beside δ."""
-    seen: dict[str, str] = {}
-    return {name for name in names if seen.setdefault(text(name), name) != name}
+    """Names that are not restyled, because they would look like another: delta beside δ, W1 beside W₁."""
+    groups: dict[str, list[str]] = {}
+    for name in names:
+        groups.setdefault(text(name), []).append(name)
+    return {name for shown, group in groups.items() for name in group if name != (shown if shown in group else group[0])}

@@ -6,7 +6,6 @@ shares no code with the interpreter or with codegen. The operations themselves a
 
 from __future__ import annotations
 
-import builtins
 import keyword
 import re
 import unicodedata
@@ -21,7 +20,7 @@ from symgrad.formulas.numpy_operations import HELPERS, OPERATIONS
 from symgrad.formulas.numpy_products import Code, Scope, size_code
 from symgrad.formulas.text import WIDTH
 
-RESERVED = {"np", "math", *keyword.kwlist, *dir(builtins), *HELPERS}
+RESERVED = {"np", "math", "range", "tuple", "float", "globals", *keyword.kwlist, *HELPERS}
 
 
 def block(named: Mapping[str, Expr]) -> str:
@@ -51,8 +50,12 @@ class _Block(Scope):
         self.extents: dict[str, str] = {}
         for node, symbol in atoms(self.roots, entrywise=False).items():
             own = isinstance(node.op, ops.Leaf) and self.leaves[symbol.name] is node
-            self.stops[node] = symbol.name if own and symbol.name not in RESERVED else self._new(symbol.name)
+            self.stops[node] = self._own(symbol.name, own)
         self.titles = [self._title(title, e) for title, e in named.items()]
+
+    def _own(self, name: str, given: bool) -> str:
+        """The Python name of something: its own, unless that means something else in Python or in the block."""
+        return name if given and name not in RESERVED and _safe(name) else self._new(identifier(name))
 
     def _new(self, wish: str) -> str:
         name = fresh(wish, self.taken)
@@ -87,7 +90,7 @@ class _Block(Scope):
         return self.extents[name]
 
     def text(self) -> str:
-        body = []
+        body: list[str] = []
         used = {a for node in topological(self.roots) for a in node.args}
         for node in topological(self.roots):
             leaf = isinstance(node.op, ops.Leaf)
@@ -97,9 +100,10 @@ class _Block(Scope):
             if root not in used or self.stops.get(root) != title:
                 body += assignment(title, (self.code(root) if root in used else self.write(root)).text)
         lines = ["import math"] if {"erf", "log1mexp"} & set(self.helpers) else []
+        sizes = self._size_lines()
         lines += ["import numpy as np", "", *(line for h in self.helpers for line in (*HELPERS[h], ""))]
-        renamed = [f"{own} = {given}" for given, own in self._renamed()]
-        return "\n".join([*lines, *renamed, *self._size_lines(), *body])
+        renamed = [f"{own} = {given if _safe(given) else f'globals()[{given!r}]'}" for given, own in self._renamed()]
+        return "\n".join([*renamed, *lines, *sizes, *body])
 
     def _renamed(self) -> list[tuple[str, str]]:
         """Inputs whose names mean something else in the block."""
@@ -114,6 +118,11 @@ class _Block(Scope):
             leaf, axis = found[0]
             lines.append(f"{own} = {self.stops[leaf]}.shape[{axis}]")
         return lines
+
+
+def _safe(name: str) -> bool:
+    """Whether Python reads a name as it is written: W₁ would be W1."""
+    return unicodedata.normalize("NFKC", name) == name
 
 
 def assignment(name: str, code: str) -> Sequence[str]:

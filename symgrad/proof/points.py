@@ -23,20 +23,22 @@ def _limit(leaf: Expr, order: Sequence[Expr]) -> int:
         limits.append(leaf.op.classes)
     for node in order:
         if isinstance(node.op, ops.Take) and node.args[1] is leaf:
-            limits.append(sizes.bind(node.args[0].shape[node.op.axis], {n: ROWS for n in sizes.names(node.args[0].shape)}))
+            limits.append(
+                sizes.bind(node.args[0].shape[node.op.axis], dict.fromkeys(sizes.names(node.args[0].shape), ROWS))
+            )
         if isinstance(node.op, ops.Scatter) and node.args[1] is leaf:
-            limits.append(sizes.bind(node.op.size, {n: ROWS for n in sizes.names([node.op.size])}))
+            limits.append(sizes.bind(node.op.size, dict.fromkeys(sizes.names([node.op.size]), ROWS)))
     return min(limits)
 
 
 def draw(leaf: Expr, order: Sequence[Expr], random: np.random.Generator, positive: bool) -> np.ndarray:
     """Values for one leaf."""
-    shape = [sizes.bind(s, {n: ROWS for n in sizes.names([s])}) for s in leaf.shape]
+    shape = [sizes.bind(s, dict.fromkeys(sizes.names([s]), ROWS)) for s in leaf.shape]
     if leaf.kind == BOOLEAN:
         return random.integers(0, 2, shape).astype(bool)
     if leaf.kind == INTEGER:
         return random.integers(0, _limit(leaf, order), shape)
-    fan = max([s for s in shape[:-1]], default=1)  # keeps sums of many terms in the range where functions bend
+    fan = max(shape[:-1], default=1)  # keeps sums of many terms in the range where functions bend
     values = random.uniform(0.3, 1.5, shape) if positive else random.normal(0, 1 / np.sqrt(fan), shape)
     if isinstance(leaf.op, ops.Variable) and leaf.op.normalized:
         values = np.abs(values) + 0.1

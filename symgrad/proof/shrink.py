@@ -1,4 +1,7 @@
-"""The same graph at sizes of a few entries: equal sizes stay equal, so that SymPy can differentiate it entry by entry."""
+"""The same graph at sizes of a few entries.
+
+Equal sizes stay equal, so that SymPy can differentiate it entry by entry.
+"""
 
 from __future__ import annotations
 

@@ -24,7 +24,10 @@ Values = Mapping[str, np.ndarray]
 
 @dataclass(frozen=True)
 class Stamp:
-    """What was checked. `differences` and `direction` are the largest relative errors; `unjudged` lines are untested."""
+    """What was checked. `differences` and `direction` are the largest relative errors.
+
+    `unjudged` lines are untested.
+    """
 
     points: int
     entries: int
@@ -37,7 +40,8 @@ class Stamp:
 
     def __str__(self) -> str:
         parts = [
-            f"{self.entries} derivatives by central differences at {self.points} random points (largest error {self.differences:.0e})",
+            f"{self.entries} derivatives by central differences at {self.points} random points "
+            f"(largest error {self.differences:.0e})",
             f"a random direction at full size ({self.direction:.0e})",
         ]
         if self.lines:
@@ -64,7 +68,9 @@ def _along(loss: Expr, values: Values, direction: Values, step: float) -> float:
     return five_point(shifted, step)
 
 
-def _differences(loss: Expr, gradients: Sequence[Expr], wrt: Sequence[Expr], random: np.random.Generator) -> tuple[int, float]:
+def _differences(
+    loss: Expr, gradients: Sequence[Expr], wrt: Sequence[Expr], random: np.random.Generator
+) -> tuple[int, float]:
     """Every entry of every gradient against differences; how many, and the largest error. Kinks are stepped around."""
     for _ in range(points.TRIES):
         values = points.point([loss, *gradients], random)
@@ -141,7 +147,9 @@ def stamp(record: Derivation, result: Simplified, seed: int = 0) -> Stamp:
         proven, wrong, unjudged = symbolic.prove(lines, random)
         failed = f"SymPy's derivative is another one in the line of {', '.join(wrong)}" if wrong else ""
     if failed:
-        raise GradientError(f"the gradient of {record.loss.label} failed its check: {failed}; {culprit(record, result, random)}")
+        raise GradientError(
+            f"the gradient of {record.loss.label} failed its check: {failed}; {culprit(record, result, random)}"
+        )
     return Stamp(POINTS, entries, worst, direction, proven, tuple(unjudged), str(small), small.reason)
 
 
