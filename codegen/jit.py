@@ -31,6 +31,7 @@ intrinsic: Any = importlib.import_module("numba.extending").intrinsic
 # No nnan, no ninf: a NaN must stay visible.
 FASTMATH = {"contract", "reassoc", "arcp", "nsz"}
 TABLE = types.CPointer(types.int64)
+SHARE = numba.njit(share, error_model="numpy", _nrt=False)  # compiled once a process
 SIGNATURE = (types.int64, types.int64, TABLE)
 
 
@@ -82,9 +83,8 @@ def namespace(real: str) -> dict[str, Any]:
         "nan": float("nan"),
     }
     readers = {f"{dtype}_array": _reader(dtype) for dtype in DTYPES}
-    inline = numba.njit(share, error_model="numpy", _nrt=False)
     functions = {name: row.compiled for name, row in ELEMENTARY.items()}
-    return {**functions, **INTRINSICS, **readers, **words, "size": size, "share": inline}
+    return {**functions, **INTRINSICS, **readers, **words, "size": size, "share": SHARE}
 
 
 def compile_object(text: str, function: str, real: str) -> tuple[bytes, str]:

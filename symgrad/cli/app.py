@@ -178,6 +178,14 @@ def derive(
 
 
 @app.command()
+def check(model: ModelArgument, param: Parameters = None, json: Json = False) -> None:
+    """Prove the gradients at length; compare formula, interpreter and kernel, and the naive way of nudging a weight."""
+    from symgrad.cli.inspect import check_command
+
+    check_command(model, param or [], json)
+
+
+@app.command()
 def summary(model: ModelArgument, param: Parameters = None, json: Json = False) -> None:
     """Named nodes, shapes and parameters of a model."""
     from symgrad.cli.inspect import summary_command

@@ -21,6 +21,9 @@ from symgrad.proof.stamp import stamp
 from symgrad.training.model import Model
 
 
+SEEDS = 5  # proofs that the check command makes
+
+
 def show_json(value: Any) -> None:
     """Data on stdout."""
     print(json.dumps(value, ensure_ascii=False, indent=2 if sys.stdout.isatty() else None, allow_nan=False))
@@ -64,6 +67,22 @@ def gradients_command(name: str, parameters: Sequence[str], as_json: bool) -> No
             "derive_seconds": model.gradients.seconds,
         }
     )
+
+
+def check_command(name: str, parameters: Sequence[str], as_json: bool) -> None:
+    """The proof of a model's gradients at several seeds, and the agreement of its three forms."""
+    from symgrad.proof.agreement import agree
+
+    model = find.find_model(name, parameters)
+    proofs = [stamp(model.gradients.derivation, model.gradients.simplified, seed) for seed in range(SEEDS)]
+    worst = max(proofs, key=lambda proof: proof.differences)
+    found = agree(model)
+    if as_json:
+        facts = {**dataclasses.asdict(found), "times_longer": found.times_longer}
+        show_json({"model": model.name, "checked": dataclasses.asdict(worst), "seeds": SEEDS, **facts})
+        return
+    print("\n".join(textwrap.wrap(f"{SEEDS} times {worst}", 100, subsequent_indent="  ")))
+    print(found)
 
 
 def chosen(model: Model, names: Sequence[str]) -> list[Expr]:

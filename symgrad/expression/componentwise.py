@@ -12,7 +12,7 @@ from collections.abc import Callable, Sequence
 from typing import Any
 
 import numpy as np
-import sympy
+import sympy  # type: ignore[import-untyped]
 
 from symgrad.errors import ExpressionError
 from symgrad.expression import ops, sizes

@@ -11,8 +11,8 @@ import itertools
 from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
-import sympy
-from sympy.logic.boolalg import BooleanAtom
+import sympy  # type: ignore[import-untyped]
+from sympy.logic.boolalg import BooleanAtom  # type: ignore[import-untyped]
 
 from symgrad.errors import ExpressionError
 from symgrad.expression import functions as f

@@ -42,7 +42,7 @@ def draw(leaf: Expr, order: Sequence[Expr], random: np.random.Generator, positiv
     values = random.uniform(0.3, 1.5, shape) if positive else random.normal(0, 1 / np.sqrt(fan), shape)
     if isinstance(leaf.op, ops.Variable) and leaf.op.normalized:
         values = np.abs(values) + 0.1
-        return values / values.sum(-1, keepdims=True)
+        return np.asarray(values / values.sum(-1, keepdims=True))
     return values
 
 

@@ -12,7 +12,7 @@ from symgrad.calculus.gradient import Derivation, Step, derive
 from symgrad.calculus.simplify import Simplified, simplified
 from symgrad.errors import BindingError, ExpressionError, GradientError, ShapeError
 from symgrad.expression import functions as f
-from symgrad.expression.node import Expr, leaves
+from symgrad.expression.node import Expr, leaves, make
 from symgrad.expression.scalars import REAL
 from symgrad.interpreter import evaluate, evaluate_all
 from symgrad.proof import points, shrink
@@ -140,7 +140,7 @@ def stamp(record: Derivation, result: Simplified, seed: int = 0) -> Stamp:
     direction = 0.0 if failed else _direction(record.loss, gradients, wrt, random)
     if direction > DIRECTION:
         failed = f"the slope along a random direction disagrees by {direction:.0e}"
-    proven, unjudged = 0, []
+    proven, unjudged = 0, list[str]()
     if not failed:
         values = points.point([loss], random)
         lines = symbolic.Lines(loss, dict(zip((w.label for w in wrt), shrunk, strict=True)), by, values)
@@ -170,7 +170,7 @@ def _rule_holds(step: Step, random: np.random.Generator) -> bool:
     arguments = [f.variable(f"argument{i}", a.shape) if a.kind == REAL else a for i, a in enumerate(node.args)]
     incoming = f.variable("incoming", node.shape)
     try:
-        alone = rules.make(node.op, *arguments)
+        alone = make(node.op, *arguments)
         rule = rules.rule_for(alone, step.position)
         pulled = rule.pullback(alone, alone, incoming, step.position) if rule else None
         if pulled is None:
