@@ -239,3 +239,43 @@ def test_a_closed_pipe_is_no_error():
 def test_narrow_terminal(folder):
     result = run("train", "mine.py", "--data", "data.npz", cwd=folder, env={**os.environ, "COLUMNS": "40"})
     assert result.returncode == 0
+
+
+@pytest.mark.parametrize(("expression", "shapes", "wrt", "formula"), [
+    ("sum((X @ w - y)**2)", ["X=m,n", "w=n", "y=m"], "w", "∂L/∂w = 2 Xᵀ (X w − y)"),
+    ("x @ A @ x", ["x=n", "A=n,n"], "x", "∂L/∂x = (A + Aᵀ) x"),
+    ("sum(softplus(-y * (X @ w)))", ["X=m,n", "w=n", "y=m"], "w", "∂L/∂w = −Xᵀ (y ⊙ σ(−y ⊙ (X w)))"),
+    ("sum((T - U @ V.T)**2)", ["T=m,n", "U=m,k", "V=n,k"], "U", "∂L/∂U = 2 (U Vᵀ − T) V"),
+])  # fmt: skip
+def test_formulas_without_a_model_file(expression, shapes, wrt, formula):
+    result = run("gradients", "--expression", expression, *(w for s in shapes for w in ("--shape", s)), "--wrt", wrt)
+    assert result.stdout.splitlines()[0] == formula and "checked: " in result.stdout
+
+
+@pytest.mark.parametrize(("arguments", "code", "words"), [
+    (["--expression", "sum(foo(X))", "--shape", "X=m"], 65, "column 5"),
+    (["--expression", "sum(X @ z)", "--shape", "X=m"], 65, "z is not declared"),
+    (["--expression", "sum(X)", "--shape", "X"], 78, "X=m,n"),
+    (["--expression", "X", "--shape", "X=m"], 65, "scalar"),
+    (["--expression", "sum(X)", "--shape", "X=m", "--wrt", "Y"], 66, "Y is not declared"),
+    (["--expression", "__import__('os').system('x')", "--shape", "X=m"], 65, "cannot stand in a formula"),
+    (["mnist-mlp", "--expression", "sum(X)"], 78, "not both"),
+    ([], 78, "name a model"),
+    (["mnist-mlp", "--wrt", "W9"], 66, "W1, b1, W2, b2"),
+    (["mnist-mlp", "--notation", "magic"], 78, "matrix, index, numpy"),
+])  # fmt: skip
+def test_formulas_that_cannot_be(arguments, code, words):
+    result = run("gradients", *arguments)
+    assert result.returncode == code and words in result.stderr and not result.stdout
+
+
+def test_derive_names_the_rules():
+    text = run("derive", "mnist-mlp", "--wrt", "W1").stdout
+    for words in ("matrix product, right operand: if C = A B then ∂L/∂B = Aᵀ ∂L/∂C", "distributions sum to one", "∂L/∂W₁ = xᵀ δ_net"):
+        assert words in text
+    assert json.loads(run("derive", "softmax-regression", "--json").stdout)["gradients"]
+
+
+def test_check_compares_formula_interpreter_and_kernel():
+    facts = json.loads(run("check", "softmax-regression", "--json").stdout)
+    assert facts["text_error"] < 1e-12 and facts["kernel_error"] < 1e-12 and facts["naive_error"] < 1e-6

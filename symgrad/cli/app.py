@@ -34,6 +34,10 @@ ModelArgument = Annotated[
 Parameters = Annotated[
     list[str] | None, typer.Option("-p", "--param", metavar="NAME=VALUE", help="An argument of the model's function.")
 ]
+Wrt = Annotated[
+    list[str] | None,
+    typer.Option("--wrt", help="With respect to what; may be given often; to everything when left out."),
+]
 Json = Annotated[bool, typer.Option("--json", help="Data on stdout as JSON, everything else on stderr.")]
 Data = Annotated[str | None, typer.Option(help="An IDX folder, a .npz or a .csv file; MNIST when left out.")]
 Label = Annotated[str | None, typer.Option(help="The label column of a .csv file.")]
@@ -155,11 +159,25 @@ def predict(
 
 
 @app.command()
-def gradients(model: ModelArgument, param: Parameters = None, json: Json = False) -> None:
-    """The gradient of the loss with respect to every parameter, as formulas."""
-    from symgrad.cli.inspect import gradients_command
+def gradients(
+    model: Annotated[str | None, typer.Argument(metavar="[MODEL]", help="A model's name or a Python file.")] = None,
+    param: Parameters = None,
+    wrt: Wrt = None,
+    expression: Annotated[
+        str | None, typer.Option(help='A scalar formula instead of a model: "sum((X @ w - y)**2)".')
+    ] = None,
+    shape: Annotated[
+        list[str] | None, typer.Option(metavar="NAME=SIZES", help="A name of the formula: X=m,n or s= ")
+    ] = None,
+    notation: Annotated[str, typer.Option(help="matrix, index or numpy.")] = "matrix",
+    format: Annotated[str, typer.Option(help="text, latex or html.")] = "text",
+    depth: Annotated[int | None, typer.Option(min=0, help="Explain only names that are so many steps away.")] = None,
+    json: Json = False,
+) -> None:
+    """The gradient of a loss with respect to every parameter, as formulas that have been checked."""
+    from symgrad.cli.formulas import Wanted, gradients_command
 
-    gradients_command(model, param or [], json)
+    gradients_command(Wanted(model, param or [], wrt or [], expression, shape or [], notation, format, depth, json))
 
 
 @app.command()
@@ -172,7 +190,7 @@ def derive(
     json: Json = False,
 ) -> None:
     """How the gradients come about: each rule by name, what came in and what went out, then the simplifications."""
-    from symgrad.cli.inspect import derive_command
+    from symgrad.cli.formulas import derive_command
 
     derive_command(model, param or [], wrt or [], json)
 
@@ -180,7 +198,7 @@ def derive(
 @app.command()
 def check(model: ModelArgument, param: Parameters = None, json: Json = False) -> None:
     """Prove the gradients at length; compare formula, interpreter and kernel, and the naive way of nudging a weight."""
-    from symgrad.cli.inspect import check_command
+    from symgrad.cli.formulas import check_command
 
     check_command(model, param or [], json)
 

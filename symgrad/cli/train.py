@@ -14,7 +14,8 @@ from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn
 
 from symgrad import data
 from symgrad.cli import draw, find
-from symgrad.cli.inspect import gradient_lines, show_json
+from symgrad.cli.formulas import gradient_lines
+from symgrad.cli.inspect import show_json
 from symgrad.errors import ConfigurationError, ModelError, OutputError
 from symgrad.storage import atomic
 from symgrad.training import fit as loop

@@ -13,7 +13,7 @@ from symgrad.formulas.atoms import atoms
 from symgrad.formulas.index import IndexNotation
 from symgrad.formulas.matrix import MatrixNotation
 from symgrad.formulas.text import text, wrapped
-from symgrad.formulas.tree import Derivative, Indexed, Math, Symbol, Words
+from symgrad.formulas.tree import RELATION, Derivative, Indexed, Infix, Math, Parentheses, Symbol, Words
 
 
 @dataclass(frozen=True)
@@ -67,10 +67,11 @@ class Writer:
     def _definition(self, name: str, left: Math, node: Expr) -> Definition:
         body = node.args[0] if isinstance(node.op, Named) else node
         if self.notation != "index":
-            return Definition(name, self.matrix.math(body, top=body is node), node, left)
+            return Definition(name, _told_apart(self.matrix.math(body, top=body is node), name), node, left)
         letters = self.index.letters(node)
         at = [Symbol(c) for c in letters]
         entry = self.index.entry(body, at, letters, top=body is node)
+        entry = _told_apart(entry, name or "result" * bool(at))
         if not at:
             return Definition(name, entry, node, left)
         if isinstance(left, Derivative):
@@ -92,6 +93,11 @@ class Writer:
                 step = found[node] + (argument in self.atoms)
                 found[argument] = min(found.get(argument, step), step)
         return found
+
+
+def _told_apart(right: Math, name: str) -> Math:
+    """A condition in parentheses, so that its sign is not taken for the one that defines: hit = (a = b)."""
+    return Parentheses(right) if name and isinstance(right, Infix) and right.level <= RELATION else right
 
 
 def definitions(

@@ -56,7 +56,7 @@ class IndexNotation:
             return _at(self.atoms[node], at)
         op = node.op
         if isinstance(op, ops.Elementwise):
-            parts = [self.entry(a, _trailing(a, at), taken) for a in node.args]
+            parts = [scalar.counted(self.entry(a, _trailing(a, at), taken), a, node) for a in node.args]
             return scalar.written(op.function, parts, ["" for _ in parts])
         return WRITERS[type(op)](self, node, list(at), list(taken))
 

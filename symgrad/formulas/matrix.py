@@ -39,11 +39,17 @@ class MatrixNotation:
         return WRITERS[type(op)](self, node)
 
     def _elementwise(self, node: Expr, function: str) -> Math:
-        parts, args = [self.math(a) for a in node.args], node.args
+        args = node.args if function == "where" else [self._scalar(a) for a in node.args]
+        parts = [scalar.counted(self.math(a), a, node) for a in args]
         if function == "where":
             return scalar.written(function, parts, ["*" if a.shape and args[0].shape else "" for a in args])
         seen = [any(_spread(b) for b in args[:i]) for i in range(len(args))]
         return scalar.written(function, parts, ["*" if seen[i] and _spread(a) else "" for i, a in enumerate(args)])
+
+    def _scalar(self, x: Expr) -> Expr:
+        """The scalar that x repeats, if it does no more: arithmetic repeats it again."""
+        repeats = isinstance(x.op, Contraction) and x not in self.atoms and len(x.args) == 1 and not x.args[0].shape
+        return x.args[0] if repeats else x
 
     def indexed(self, node: Expr) -> Math:
         """The entries of a node in index notation."""
@@ -147,14 +153,19 @@ def _reduction(notation: MatrixNotation, node: Expr) -> Math:
     name = op.function if isinstance(op, ops.Reduce) else type(op).__name__.lower()
     usual = axes == (x.ndim - 1,) if not isinstance(op, ops.Reduce) else len(axes) == x.ndim
     part = notation.math(x)
-    return Call(name, (part,)) if usual else Over(name, _over(x, axes), Call("", (part,)))
+    return Call(name, (part,)) if usual else Over(name, _over(x, axes), _argument(part))
 
 
 def _softmax(notation: MatrixNotation, node: Expr) -> Math:
     op, x = node.op, node.args[0]
     assert isinstance(op, ops.Softmax)
-    part = Call("softmax", (notation.math(x),))
-    return part if op.axes == (x.ndim - 1,) else Over("softmax", _over(x, op.axes), Call("", part.parts))
+    part = notation.math(x)
+    usual = op.axes == (x.ndim - 1,)
+    return Call("softmax", (part,)) if usual else Over("softmax", _over(x, op.axes), _argument(part))
+
+
+def _argument(part: Math) -> Math:
+    return part if isinstance(part, Symbol) else Call("", (part,))
 
 
 def _call(name: str) -> Callable[[MatrixNotation, Expr], Math]:

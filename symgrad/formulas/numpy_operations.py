@@ -41,9 +41,11 @@ HELPERS: dict[str, tuple[str, ...]] = {
     "scatter": (
         "def scatter(values, indices, size, axis):",
         "    values, indices = np.asarray(values), np.asarray(indices)",
-        "    total = np.zeros((*values.shape[:axis], size, *values.shape[axis + indices.ndim:]), values.dtype)",
+        "    rest = values.shape[axis + indices.ndim:]",
+        "    total = np.zeros((*values.shape[:axis], size, *rest), values.dtype)",
         "    axes = tuple(range(axis, axis + indices.ndim))",
-        "    np.add.at(np.moveaxis(total, axis, 0), indices, np.moveaxis(values, axes, tuple(range(indices.ndim))))",
+        "    first = tuple(range(indices.ndim))",
+        "    np.add.at(np.moveaxis(total, axis, 0), indices, np.moveaxis(values, axes, first))",
         "    return total",
     ),
     "log1mexp": (

@@ -18,7 +18,6 @@ from symgrad.formulas.tree import (
     SUM,
     Bracket,
     Call,
-    Derivative,
     Entries,
     Indexed,
     Infix,
@@ -61,8 +60,8 @@ def parenthesised(tree: Math, stacked: bool) -> Math:
             return Indexed(inside(part, ATOM), tuple(parenthesised(i, stacked) for i in places))
         case Entries(part, letters):
             return Entries(parenthesised(part, stacked), letters)
-        case Derivative():
-            return tree
+        case Parentheses(part):
+            return Parentheses(parenthesised(part, stacked))
     return tree
 
 
@@ -88,15 +87,21 @@ def _needed(sign: str, level: int, part: Math, position: int, count: int, stacke
     if level == SUM:
         first = position == 0
         return own < SUM or (own == NEGATIVE and not first) or (own == SUM and sign == "-" and not first)
+    swallows = _open(part) and not last and sign != "/"
     if own == NEGATIVE:
-        return position > 0
-    if own < PRODUCT:
+        return position > 0 or swallows
+    if own < PRODUCT or swallows:
         return True
-    if isinstance(part, Over):
-        return not last and sign != "/"
     if own > PRODUCT or not isinstance(part, Infix):
         return False
     if sign == "/":
         return position > 0
     scaled = part.sign == "" and position == 0 and isinstance(part.parts[0], Number) and len(part.parts) == 2
     return part.sign != sign and not scaled
+
+
+def _open(tree: Math) -> bool:
+    """Whether a product ends in a sum, which would take in what follows."""
+    if isinstance(tree, Infix):
+        return tree.sign != "/" and tree.level == PRODUCT and _open(tree.parts[-1])
+    return isinstance(tree, Over) or (isinstance(tree, Negative) and _open(tree.part))

@@ -6,7 +6,7 @@ from collections.abc import Sequence
 
 from symgrad.expression import sizes
 from symgrad.expression.node import Expr
-from symgrad.expression.ops import Constant, Extent
+from symgrad.expression.ops import Constant, Elementwise, Extent
 from symgrad.expression.scalars import BOOLEAN, INTEGER
 from symgrad.formulas.tree import (
     LOGIC,
@@ -89,6 +89,13 @@ def extent(node: Expr) -> Math:
 def shape(extents: Sequence[sizes.Size]) -> Math:
     """A shape as it is written."""
     return Words(sizes.text(tuple(extents)))
+
+
+def counted(x: Math, argument: Expr, node: Expr) -> Math:
+    """An argument of a scalar function: a condition counts 0 or 1 in arithmetic, [a > 0]."""
+    arithmetic = node.kind != BOOLEAN and argument.kind == BOOLEAN
+    choosing = isinstance(node.op, Elementwise) and node.op.function == "where" and argument is node.args[0]
+    return Bracket(x) if arithmetic and not choosing else x
 
 
 def cast(x: Math, before: str, after: str) -> Math:

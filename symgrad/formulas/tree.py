@@ -129,7 +129,7 @@ class Derivative:
 
 @dataclass(frozen=True)
 class Parentheses:
-    """(x); only `parentheses` makes it."""
+    """(x); `parentheses` makes them."""
 
     part: Math
     level = ATOM

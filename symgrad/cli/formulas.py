@@ -1,0 +1,171 @@
+"""The commands that show formulas: gradients of a model or of a text, how they come about, whether they are right."""
+
+from __future__ import annotations
+
+import dataclasses
+import textwrap
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+
+from symgrad.calculus.gradient import Derivation, derive
+from symgrad.calculus.simplify import Simplified, simplified
+from symgrad.cli import find
+from symgrad.cli.inspect import show_json
+from symgrad.errors import ConfigurationError, NotFoundError
+from symgrad.expression import functions
+from symgrad.expression.node import Expr
+from symgrad.expression.parse import parse
+from symgrad.formulas import aligned, definitions, formula
+from symgrad.formulas.derivation import derivation, one_line
+from symgrad.formulas.names import text as shown
+from symgrad.proof.stamp import stamp
+from symgrad.training.model import Model
+
+SEEDS = 5  # proofs that the check command makes
+
+
+@dataclass(frozen=True)
+class Wanted:
+    """The command line of gradients."""
+
+    model: str | None
+    parameters: Sequence[str]
+    wrt: Sequence[str]
+    expression: str | None
+    shapes: Sequence[str]
+    notation: str
+    format: str
+    depth: int | None
+    json: bool
+
+
+def gradient_lines(model: Model, indent: int = 0) -> list[str]:
+    """The formulas of a model as lines of at most 100 columns."""
+    main, where = definitions(titled(model.gradients.gradients))
+    lines = aligned(main, indent)
+    return [*lines, " " * indent + "where", *aligned(where, indent + 2)] if where else lines
+
+
+def titled(gradients: Mapping[str, Expr]) -> dict[str, Expr]:
+    """Gradients by what stands on their left side."""
+    return {f"∂L/∂{shown(name)}": g for name, g in gradients.items()}
+
+
+def declared(shapes: Sequence[str]) -> dict[str, Expr]:
+    """The names of a formula given as text, each with its shape. Raises ConfigurationError, ExpressionError."""
+    found: dict[str, Expr] = {}
+    for text in shapes:
+        name, separator, listed = text.partition("=")
+        sizes = [s.strip() for s in listed.split(",") if s.strip()]
+        if not separator or not all(s.isdigit() or s.isidentifier() for s in sizes):
+            raise ConfigurationError(
+                f"--shape {text!r}: write a name and its sizes, as in X=m,n or w=3; a number is s="
+            )
+        found[name.strip()] = functions.parameter(name.strip(), [int(s) if s.isdigit() else s for s in sizes])
+    return found
+
+
+def _of_text(wanted: Wanted) -> tuple[str, Derivation, Simplified]:
+    """A formula given as text, derived and simplified."""
+    names = declared(wanted.shapes)
+    assert wanted.expression is not None
+    loss = parse(wanted.expression, names)
+    for name in wanted.wrt:
+        if name not in names:
+            raise NotFoundError(f"{name} is not declared; declare it: --shape {name}=SIZES")
+    record = derive(loss, [names[n] for n in wanted.wrt] or list(names.values()))
+    return wanted.expression, record, simplified(record.gradients, within=[record.recognised])
+
+
+def _of_model(wanted: Wanted) -> tuple[str, Derivation, Simplified]:
+    if wanted.model is None:
+        raise ConfigurationError(
+            'name a model (see `symgrad models`), or give --expression "sum((X @ w - y)**2)" with --shape'
+        )
+    model = find.find_model(wanted.model, wanted.parameters)
+    if not wanted.wrt:
+        return model.name, model.gradients.derivation, model.gradients.simplified
+    record = derive(model.loss, chosen(model, wanted.wrt))
+    return model.name, record, simplified(record.gradients, within=[record.recognised])
+
+
+def gradients_command(wanted: Wanted) -> None:
+    """The gradient formulas of a model or of a text, with the stamp of what was checked."""
+    if wanted.model is not None and wanted.expression is not None:
+        raise ConfigurationError("give a model or an --expression, not both")
+    name, record, result = _of_text(wanted) if wanted.expression is not None else _of_model(wanted)
+    proof = stamp(record, result)
+    named = titled({w.label: g for w, g in zip(record.wrt, result.expressions, strict=False)})
+    if wanted.json:
+        main, where = definitions(named, depth=wanted.depth)
+        rows = {w.label: (d, list(map(str, w.shape))) for w, d in zip(record.wrt, main, strict=True)}
+        show_json(
+            {
+                "model": name,
+                "gradients": {
+                    p: {"formula": str(d).split(" = ", 1)[1], "shape": [int(s) if s.isdigit() else s for s in shape]}
+                    for p, (d, shape) in rows.items()
+                },
+                "where": [{"name": d.name, "formula": str(d).split(" = ", 1)[1]} for d in where],
+                "checked": dataclasses.asdict(proof),
+            }
+        )
+        return
+    print(formula(named, notation=wanted.notation, format=wanted.format, depth=wanted.depth))
+    if wanted.format == "text":
+        comment = "# " if wanted.notation == "numpy" else ""
+        print("\n".join(textwrap.wrap(str(proof), 100, initial_indent=comment, subsequent_indent=comment or "  ")))
+
+
+def check_command(name: str, parameters: Sequence[str], as_json: bool) -> None:
+    """The proof of a model's gradients at several seeds, and the agreement of its three forms."""
+    from symgrad.proof.agreement import agree
+
+    model = find.find_model(name, parameters)
+    proofs = [stamp(model.gradients.derivation, model.gradients.simplified, seed) for seed in range(SEEDS)]
+    worst = max(proofs, key=lambda proof: proof.differences)
+    found = agree(model)
+    if as_json:
+        facts = {**dataclasses.asdict(found), "times_longer": found.times_longer}
+        show_json({"model": model.name, "checked": dataclasses.asdict(worst), "seeds": SEEDS, **facts})
+        return
+    print("\n".join(textwrap.wrap(f"{SEEDS} times {worst}", 100, subsequent_indent="  ")))
+    print(found)
+
+
+def chosen(model: Model, names: Sequence[str]) -> list[Expr]:
+    """The parameters a person names; all of them when none. Raises NotFoundError."""
+    for name in names:
+        if name not in model.parameters:
+            raise NotFoundError(f"{model.name} has no parameter {name!r}; it has {', '.join(model.parameters)}")
+    return [model.parameters[name] for name in names] or list(model.parameters.values())
+
+
+def derive_command(name: str, parameters: Sequence[str], wrt: Sequence[str], as_json: bool) -> None:
+    """The derivation of some gradients, or of each in turn."""
+    model = find.find_model(name, parameters)
+    found = derivation(model.loss, chosen(model, wrt))
+    if not as_json:
+        print(found)
+        return
+    steps = [
+        {
+            "rule": s.rule,
+            "statement": s.statement,
+            "at": one_line(s.node),
+            "incoming": one_line(s.incoming),
+            "result": one_line(s.result),
+        }
+        for s in found
+    ]
+    rewrites = [
+        {
+            "identity": r.identity.name,
+            "statement": str(r.identity),
+            "before": one_line(r.before),
+            "after": one_line(r.after),
+        }
+        for r in found.rewrites
+    ]
+    results = {t: one_line(g) for t, g in zip(found.titles, found.gradients, strict=True)}
+    show_json({"model": model.name, "steps": steps, "simplifications": rewrites, "gradients": results})

@@ -1,0 +1,153 @@
+"""200 random expressions: gradients against differences, kernels and generated source against the interpreter.
+
+The scale of a comparison is the sum of absolute terms (`error_bound`), so that cancellation is not taken for a fault.
+"""
+
+import functools
+import multiprocessing
+import os
+from collections import Counter
+from concurrent.futures import ProcessPoolExecutor
+
+import numpy as np
+import pytest
+import random_expressions
+import unjitted
+from differences import directions, slope
+from error_bound import scales
+
+import symgrad as sg
+from symgrad.expression import ops
+from symgrad.expression.node import topological, users
+from symgrad.expression.scalars import TABLE
+from symgrad.interpreter import evaluate_all
+
+COUNT = 200
+NUMBERS = range(COUNT)
+SMALL = 3000  # entries in all nodes together up to which the unjitted source is quick
+each = pytest.mark.parametrize("number", NUMBERS)
+
+
+@functools.cache
+def derived(number):
+    """The loss and its gradients as derived, the same simplified, and both lists' values and scales."""
+    sample = random_expressions.make(number)
+    written = [sample.loss, *sg.gradient(sample.loss, sample.wrt)]
+    simple = sg.simplify(written)
+    everything = [*written, *simple]
+    values, scale = evaluate_all(everything, sample.arrays), scales(everything, sample.arrays)
+    half = len(written)
+    return written, simple, values[:half], values[half:], scale[:half], scale[half:]
+
+
+def kernel_of(number, threads=1):
+    written, simple, *_ = derived(number)
+    sample = random_expressions.make(number)
+    kernel = sg.compile(written, dtype="float64", threads=threads)
+    assert [e.shape for e in simple] == [e.shape for e in written]
+    return kernel, sample.arrays
+
+
+def compile_into_cache(number):
+    """In a process of its own: the kernel is on disk afterwards."""
+    kernel_of(number)
+
+
+@pytest.fixture(scope="module")
+def compiled(kernel_cache):
+    """All kernels, compiled by as many processes as there are processors: Numba is what takes the time here."""
+    spawn = multiprocessing.get_context("spawn")
+    with ProcessPoolExecutor(len(os.sched_getaffinity(0)), mp_context=spawn) as processes:
+        list(processes.map(compile_into_cache, NUMBERS, chunksize=4))
+
+
+@pytest.fixture(scope="module")
+def nodes():
+    return [topological([random_expressions.make(number).loss]) for number in NUMBERS]
+
+
+def agree(got, want, scale, tolerance=1e-12):
+    assert got.shape == want.shape
+    assert np.isfinite(want).all()
+    worst = (np.abs(got - want) / scale).max(initial=0.0, where=scale > 0)
+    assert worst <= tolerance and np.array_equal(got[scale == 0], want[scale == 0]), f"{worst:.1e} of the absolute terms"
+
+
+def test_every_op_and_every_function_comes_often(nodes):
+    seen = Counter(type(node.op) for order in nodes for node in order)
+    assert {op.__name__: seen[op] for op in ops.OPS if seen[op] < 10} == {}
+    functions = Counter(n.op.function for order in nodes for n in order if isinstance(n.op, ops.Elementwise))
+    assert {name: functions[name] for name in TABLE if functions[name] < 10} == {}
+
+
+def test_depth_sharing_sizes_and_kinds(nodes):
+    for order in nodes:
+        assert random_expressions.depth(order) >= 8
+        assert sum(len(who) > 1 for node, who in users(order).items() if node.args) >= 3
+    leaves = [n for order in nodes for n in order if isinstance(n.op, ops.Leaf)]
+    assert {s for leaf in leaves for s in leaf.shape if isinstance(s, int)} >= {1, 2, 3, 17}
+    assert {leaf.kind for leaf in leaves} == {"real", "integer", "boolean"}
+    assert sum(any(isinstance(s, str) for n in order for s in n.shape) for order in nodes) >= COUNT // 3
+
+
+def test_the_same_number_gives_the_same_expression():
+    first, again = (random_expressions.make.__wrapped__(7) for _ in range(2))
+    assert sg.formula(first.loss) == sg.formula(again.loss)
+    assert all(np.array_equal(first.arrays[name], again.arrays[name]) for name in first.arrays)
+
+
+@each
+def test_gradient_against_differences(number):
+    sample = random_expressions.make(number)
+    _, _, values, simple_values, scale, _ = derived(number)
+    rng = np.random.default_rng(number)
+    rounding = 1e-9 * float(scale[0])  # of the loss, divided by the step
+    for place, leaf in enumerate(sample.wrt, 1):
+        for gradient in (values[place], simple_values[place]):
+            assert gradient.shape == sample.arrays[leaf.name].shape
+            allowed = 1e-6 * np.abs(gradient).max() + rounding
+            for direction in directions(gradient.shape, rng, most=5):
+                (measured,) = slope([sample.loss], sample.arrays, leaf.name, direction, 2e-5)
+                assert abs(measured - (gradient * direction).sum()) <= allowed, leaf.name
+
+
+@each
+def test_simplify_keeps_value_and_shape_and_is_done(number):
+    written, simple, values, simple_values, scale, simple_scale = derived(number)
+    for a, b, one, other, m, n in zip(written, simple, values, simple_values, scale, simple_scale, strict=True):
+        assert (a.shape, a.kind) == (b.shape, b.kind)
+        agree(other, one, m + n)
+    assert all(a is b for a, b in zip(sg.simplify(simple), simple, strict=True))
+
+
+@each
+def test_kernel_against_interpreter(number, compiled):
+    _, _, _, values, _, scale = derived(number)
+    kernel, arrays = kernel_of(number)
+    for threads in (1, 2, 3):
+        kernel.threads = threads
+        for got, want, size in zip(kernel(arrays), values, scale, strict=True):
+            agree(got, want, size)
+
+
+def work(order, arrays):
+    names = {s: n for node in order if isinstance(node.op, ops.Leaf)
+             for s, n in zip(node.shape, arrays[node.name].shape, strict=True)}  # fmt: skip
+    return sum(int(np.prod([ops.sizes.bind(s, names) for s in node.shape])) for node in order)
+
+
+@each
+def test_source_unjitted_against_interpreter(number, compiled):
+    written, simple, _, values, _, scale = derived(number)
+    kernel, arrays = kernel_of(number)
+    if work(topological([written[0], *simple]), arrays) > SMALL:
+        pytest.skip("too large for plain Python")
+    for got, want, size in zip(unjitted.call(kernel, arrays), values, scale, strict=True):
+        agree(got, want, size)
+
+
+@pytest.mark.rigorous
+@pytest.mark.parametrize("number", range(COUNT, 10_000))
+def test_ten_thousand_more(number):
+    test_gradient_against_differences(number)
+    test_simplify_keeps_value_and_shape_and_is_done(number)
