@@ -26,7 +26,9 @@ from symgrad.expression.ops import Constant, Contraction, Leaf, Named
 from symgrad.expression.scalars import REAL
 
 _pool = Pool()
-ENTRY = ctypes.CFUNCTYPE(ctypes.c_int32, ctypes.c_void_p, ctypes.c_void_p, ctypes.c_int64, ctypes.c_int64, ctypes.c_void_p)
+ENTRY = ctypes.CFUNCTYPE(
+    ctypes.c_int32, ctypes.c_void_p, ctypes.c_void_p, ctypes.c_int64, ctypes.c_int64, ctypes.c_void_p
+)
 
 
 def default_threads() -> int:
@@ -91,7 +93,9 @@ class Machine:
         width, place = table.strides[0], table.ctypes.data
 
         def call(thread: int) -> None:
-            status = self._entry(results[thread].ctypes.data, results[thread].ctypes.data + 8, thread, threads, place + thread * width)
+            status = self._entry(
+                results[thread].ctypes.data, results[thread].ctypes.data + 8, thread, threads, place + thread * width
+            )
             assert status == 0, f"the kernel returned {status}"
 
         _pool.run(call, threads)
@@ -100,7 +104,10 @@ class Machine:
         """Fresh buffers for everything the kernel stores, flat."""
         real = self.assembled.program.real
         return {
-            name: np.empty(max(1, int(np.prod([sizes.bind(s, extents) for s in node.shape], dtype=np.int64))), dtype_of(node, real).rstrip("_"))
+            name: np.empty(
+                max(1, int(np.prod([sizes.bind(s, extents) for s in node.shape], dtype=np.int64))),
+                dtype_of(node, real).rstrip("_"),
+            )
             for name, node in self.assembled.temporaries.items()
         }
 
@@ -158,7 +165,13 @@ class Kernel:
         results = [self._result(e, of_node, arrays, extents) for e in self._schedule.outputs.values()]
         return results[0] if self._single else results
 
-    def _result(self, node: Expr, buffers: Mapping[Expr, np.ndarray], arrays: Mapping[str, np.ndarray], extents: Mapping[str, int]) -> np.ndarray:
+    def _result(
+        self,
+        node: Expr,
+        buffers: Mapping[Expr, np.ndarray],
+        arrays: Mapping[str, np.ndarray],
+        extents: Mapping[str, int],
+    ) -> np.ndarray:
         """An output out of the buffer that holds it, its axes in order."""
         if node in buffers:
             found = buffers[node].reshape([sizes.bind(s, extents) for s in node.shape])
@@ -208,8 +221,12 @@ def _range(positions: np.ndarray) -> tuple[int, int]:
 @overload
 def compile(expressions: Expr, dtype: str = ..., threads: int | None = ..., simplify: bool = ...) -> Kernel: ...
 @overload
-def compile(expressions: Sequence[Expr], dtype: str = ..., threads: int | None = ..., simplify: bool = ...) -> Kernel: ...
-def compile(expressions: Expr | Sequence[Expr], dtype: str = "float32", threads: int | None = None, simplify: bool = True) -> Kernel:
+def compile(
+    expressions: Sequence[Expr], dtype: str = ..., threads: int | None = ..., simplify: bool = ...
+) -> Kernel: ...
+def compile(
+    expressions: Expr | Sequence[Expr], dtype: str = "float32", threads: int | None = None, simplify: bool = True
+) -> Kernel:
     """A kernel for one expression or a list, over named inputs, with every named size free at each call.
 
     The expressions are simplified first, exactly as `sg.formula` shows them; `simplify=False` leaves them as written.

@@ -21,10 +21,50 @@ from symgrad.expression.scalars import BOOLEAN, INTEGER, REAL
 from symgrad.expression.sizes import Shape, Size
 
 Index = tuple[str, ...]
-RESERVED = {"thread", "threads", "table", "size", "real", "matmul", "barrier", "meeting", "work", "block", "share", "rows", "range",
-            "int64", "min", "max", "abs", "power", "nan", "inf", "steps", "False", "True", "float32", "float64", "uint8",
-            "print", "len", "float", "int", "bool", "sum", "np", "training", "kernel",
-            "first", "step", "first_step", "last_step", "batch_size", "total_rows", *scalar_text.TEXT}  # fmt: skip
+RESERVED = {
+    "thread",
+    "threads",
+    "table",
+    "size",
+    "real",
+    "matmul",
+    "barrier",
+    "meeting",
+    "work",
+    "block",
+    "share",
+    "rows",
+    "range",
+    "int64",
+    "min",
+    "max",
+    "abs",
+    "power",
+    "nan",
+    "inf",
+    "steps",
+    "False",
+    "True",
+    "float32",
+    "float64",
+    "uint8",
+    "print",
+    "len",
+    "float",
+    "int",
+    "bool",
+    "sum",
+    "np",
+    "training",
+    "kernel",
+    "first",
+    "step",
+    "first_step",
+    "last_step",
+    "batch_size",
+    "total_rows",
+    *scalar_text.TEXT,
+}
 
 
 class Names:
@@ -35,8 +75,16 @@ class Names:
 
     def fresh(self, wish: str) -> str:
         """A new identifier close to the wish; never a word with a meaning of its own."""
-        safe = re.fullmatch(r"[A-Za-z][A-Za-z0-9_]*", wish, re.ASCII) and not keyword.iskeyword(wish) and wish not in RESERVED
-        base = wish if safe and not wish.startswith("kept_") and not wish.endswith("_array") else re.sub(r"[^A-Za-z0-9]", "_", f"v_{wish}", flags=re.ASCII)
+        safe = (
+            re.fullmatch(r"[A-Za-z][A-Za-z0-9_]*", wish, re.ASCII)
+            and not keyword.iskeyword(wish)
+            and wish not in RESERVED
+        )
+        base = (
+            wish
+            if safe and not wish.startswith("kept_") and not wish.endswith("_array")
+            else re.sub(r"[^A-Za-z0-9]", "_", f"v_{wish}", flags=re.ASCII)
+        )
         name, number = base, 2
         while name in self._used or name in RESERVED or name.endswith("_array") or name.startswith("kept_"):
             name, number = f"{base}_{number}", number + 1
@@ -84,7 +132,9 @@ class Scope:
 class Lowering:
     """The entries of nodes as text, for one schedule."""
 
-    def __init__(self, schedule: Schedule, gathered: frozenset[Expr] = frozenset(), stepped: frozenset[Expr] = frozenset()) -> None:
+    def __init__(
+        self, schedule: Schedule, gathered: frozenset[Expr] = frozenset(), stepped: frozenset[Expr] = frozenset()
+    ) -> None:
         self.schedule = schedule
         self.names = Names()
         self.gathered = gathered  # inputs whose rows are picked by `rows`

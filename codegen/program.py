@@ -53,7 +53,13 @@ def describe(stage: Stage, schedule: Schedule) -> str:
     """A short formula for the comment above a block."""
     texts = []
     for node, target in zip(stage.nodes, stage.targets, strict=True):
-        name = target.name + " ←" if target is not None else schedule.names.get(node, "") + " =" if node in schedule.names else ""
+        name = (
+            target.name + " ←"
+            if target is not None
+            else schedule.names.get(node, "") + " ="
+            if node in schedule.names
+            else ""
+        )
         texts.append(f"{name} {node.label} {sizes.text(node.shape)}".strip())
     return "; ".join(texts)
 
@@ -121,30 +127,55 @@ def assemble(schedule: Schedule, real: str, name: str) -> Assembled:
     return finish(assembler, parts, body, name, [])
 
 
-def assemble_training(outputs: Mapping[str, Expr], updates: Sequence[tuple[Expr, Expr]], batch: str, stepped: Sequence[Expr],
-                      real: str, name: str) -> Assembled:  # fmt: skip
-    """The program of a training kernel: steps `first_step` to `last_step` over `batch_size` rows each, in data order `rows`.
+def assemble_training(
+    outputs: Mapping[str, Expr],
+    updates: Sequence[tuple[Expr, Expr]],
+    batch: str,
+    stepped: Sequence[Expr],
+    real: str,
+    name: str,
+) -> Assembled:
+    """The program of a training kernel.
+
+    Steps `first_step` to `last_step` over `batch_size` rows each, in data order `rows`.
 
     Without `training` only the outputs are computed: evaluation is the same code.
     """
     outputs = {name: whole(e) for name, e in outputs.items()}
-    gathered_names = {n for n, leaf in _leaves(outputs, updates).items() if isinstance(leaf.op, Variable) and leaf.shape[:1] == (batch,)}
+    gathered_names = {
+        n
+        for n, leaf in _leaves(outputs, updates).items()
+        if isinstance(leaf.op, Variable) and leaf.shape[:1] == (batch,)
+    }
     schedule = make_schedule(outputs, updates, gathered_names)
     leaves = schedule.inputs
-    assembler = Assembler(schedule, real, frozenset(leaves[n] for n in gathered_names if n in leaves), frozenset(stepped))
+    assembler = Assembler(
+        schedule, real, frozenset(leaves[n] for n in gathered_names if n in leaves), frozenset(stepped)
+    )
     parts = assembler.parts()
     blocks = assembler.stages(parts)
     kept_scalars = [n for n, e in schedule.outputs.items() if not e.shape]
     kept_rows = [n for n, e in schedule.outputs.items() if e.shape[:1] == (batch,)]
     loop = Loop("step", "first_step", "last_step")
-    loop.body += [Let("first", "step*batch_size"), Let(batch, "min(batch_size, total_rows - first)"), *assembler.range_lines()]
+    loop.body += [
+        Let("first", "step*batch_size"),
+        Let(batch, "min(batch_size, total_rows - first)"),
+        *assembler.range_lines(),
+    ]
     loop.body += [s for training, block in blocks if not training for s in block]
     loop.body += _keep(assembler, kept_scalars, kept_rows, batch)
     backward = [s for training, block in blocks if training for s in block]
     if backward:
         loop.body.append(If("training != 0", backward))
     loop.body.append(Call("barrier", ("meeting", "threads")))
-    extra = [("first_step", "size"), ("last_step", "size"), ("batch_size", "size"), ("total_rows", "size"), ("training", "size"), ("rows", "int64")]
+    extra = [
+        ("first_step", "size"),
+        ("last_step", "size"),
+        ("batch_size", "size"),
+        ("total_rows", "size"),
+        ("training", "size"),
+        ("rows", "int64"),
+    ]
     extra += [(f"kept_{n}", "float64") for n in kept_scalars] + [(f"kept_{n}", real) for n in kept_rows]
     result = finish(assembler, parts, [loop], name, extra, batch)
     result.scalars, result.rows = tuple(kept_scalars), tuple(kept_rows)
@@ -156,7 +187,11 @@ def whole(node: Expr) -> Expr:
     inner = node
     while isinstance(inner.op, Named):
         inner = inner.args[0]
-    return make(Cast(REAL), node) if isinstance(inner.op, Leaf | Constant | Extent) or is_permutation(inner) or node.kind != REAL else node
+    return (
+        make(Cast(REAL), node)
+        if isinstance(inner.op, Leaf | Constant | Extent) or is_permutation(inner) or node.kind != REAL
+        else node
+    )
 
 
 def _leaves(outputs: Mapping[str, Expr], updates: Sequence[tuple[Expr, Expr]]) -> dict[str, Expr]:
@@ -175,11 +210,21 @@ def _keep(assembler: Assembler, scalars: Sequence[str], rows: Sequence[str], bat
         index = lowering.names.fresh("k")
         source = f"{lowering.buffer(node)}[{index}]"
         inner.append(Loop(index, "0", f"{batch}*{width}", [Store(f"kept_{name}", f"first*{width} + {index}", source)]))
-    return [Call("barrier", ("meeting", "threads")), Note("outputs of this step"), If("thread == 0", inner)] if inner else []
+    return (
+        [Call("barrier", ("meeting", "threads")), Note("outputs of this step"), If("thread == 0", inner)]
+        if inner
+        else []
+    )
 
 
-def finish(assembler: Assembler, parts: list[Part], body: list[Statement], name: str, extra: Sequence[tuple[str, str]],
-           batch: str = "") -> Assembled:  # fmt: skip
+def finish(
+    assembler: Assembler,
+    parts: list[Part],
+    body: list[Statement],
+    name: str,
+    extra: Sequence[tuple[str, str]],
+    batch: str = "",
+) -> Assembled:
     """The program with its table of slots: sizes, arrays, what every thread has of its own."""
     lowering, schedule, real = assembler.lowering, assembler.schedule, assembler.real
     inputs = {lowering.buffer(leaf): leaf for leaf in schedule.inputs.values() if isinstance(leaf.op, Leaf)}
@@ -195,6 +240,6 @@ def finish(assembler: Assembler, parts: list[Part], body: list[Statement], name:
     body = [Let(state, "flush_denormals()"), *body, Call("restore_denormals", (state,))]
     program = Program(name, slots, body, real)
     widths = tuple(p.stage.product.shape[1] for p in parts if p.stage.product is not None)
-    return Assembled(program, schedule, parts, {s.name: s for s in slots}, inputs, constants, temporaries, tuple(named), block=widths)
-
-
+    return Assembled(
+        program, schedule, parts, {s.name: s for s in slots}, inputs, constants, temporaries, tuple(named), block=widths
+    )

@@ -10,8 +10,18 @@ from symgrad.expression.node import Expr
 from symgrad.expression.ops import Constant
 from symgrad.expression.scalars import BOOLEAN, INTEGER, REAL, TABLE
 
-_INFIX = {"subtract": "-", "divide": "/", "less": "<", "less_equal": "<=", "greater": ">", "greater_equal": ">=", "equal": "==",
-          "not_equal": "!=", "logical_and": "&", "logical_or": "|"}  # fmt: skip
+_INFIX = {
+    "subtract": "-",
+    "divide": "/",
+    "less": "<",
+    "less_equal": "<=",
+    "greater": ">",
+    "greater_equal": ">=",
+    "equal": "==",
+    "not_equal": "!=",
+    "logical_and": "&",
+    "logical_or": "|",
+}
 
 TEXT: dict[str, str] = {name: f"({{0}} {sign} {{1}})" for name, sign in _INFIX.items()} | {
     "negative": "(-{0})",
@@ -33,7 +43,11 @@ def number(node: Expr) -> str:
     assert isinstance(node.op, Constant)
     value = node.op.value
     if node.kind == REAL:
-        return f"real({value!r})" if value == value and abs(value) != float("inf") else f"real({'nan' if value != value else 'inf' if value > 0 else '-inf'})"
+        return (
+            f"real({value!r})"
+            if value == value and abs(value) != float("inf")
+            else f"real({'nan' if value != value else 'inf' if value > 0 else '-inf'})"
+        )
     return repr(bool(value)) if node.kind == BOOLEAN else str(int(value))
 
 

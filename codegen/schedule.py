@@ -1,4 +1,6 @@
-"""What is computed in which order: which nodes become buffers, which are fused into their users' loops, what is updated.
+"""What is computed in which order.
+
+Which nodes become buffers, which are fused into their users' loops, what is updated.
 
 Takes expressions, gives stages; the axis each thread owns is decided by `sharding`, loops are made by `lower`. A node
 is *heavy* when it needs loops of its own (sums, largest entries, softmax); everything else is *light* and is computed
@@ -17,8 +19,27 @@ from symgrad.expression.scalars import REAL
 from symgrad.expression.sizes import Shape
 
 HEAVY = (ops.Reduce, ops.LogSumExp, ops.Softmax, ops.ArgMax, ops.Scatter)
-CHEAP = {"add", "subtract", "multiply", "negative", "relu", "abs", "maximum", "minimum", "where", "less", "less_equal", "greater",
-         "greater_equal", "equal", "not_equal", "logical_and", "logical_or", "logical_not", "sign"}  # fmt: skip
+CHEAP = {
+    "add",
+    "subtract",
+    "multiply",
+    "negative",
+    "relu",
+    "abs",
+    "maximum",
+    "minimum",
+    "where",
+    "less",
+    "less_equal",
+    "greater",
+    "greater_equal",
+    "equal",
+    "not_equal",
+    "logical_and",
+    "logical_or",
+    "logical_not",
+    "sign",
+}
 DEEPEST = 60  # light nodes on top of each other in one loop
 TYPICAL = 128  # what a named size is taken for when work is weighed
 
@@ -67,9 +88,7 @@ def as_product(node: Expr) -> Product | None:
 def plain_view(node: Expr) -> Expr:
     """The node whose buffer serves for this one with other strides: below names and transposes."""
     while True:
-        if isinstance(node.op, Named):
-            node = node.args[0]
-        elif is_permutation(node):
+        if isinstance(node.op, Named) or is_permutation(node):
             node = node.args[0]
         else:
             return node
@@ -78,8 +97,14 @@ def plain_view(node: Expr) -> Expr:
 def is_permutation(node: Expr) -> bool:
     """Whether a node is its only argument with the axes reordered."""
     op = node.op
-    return (isinstance(op, Contraction) and len(op.inputs) == 1 and not op.new and len(set(op.inputs[0])) == len(op.inputs[0])
-            and set(op.inputs[0]) == set(op.output) and node.kind == node.args[0].kind)  # fmt: skip
+    return (
+        isinstance(op, Contraction)
+        and len(op.inputs) == 1
+        and not op.new
+        and len(set(op.inputs[0])) == len(op.inputs[0])
+        and set(op.inputs[0]) == set(op.output)
+        and node.kind == node.args[0].kind
+    )
 
 
 def is_heavy(node: Expr) -> bool:
@@ -132,7 +157,9 @@ def split_operands(node: Expr) -> Expr:
         _, i, j, kept = best
         pair = make(Contraction((op.inputs[i], op.inputs[j]), kept), node.args[i], node.args[j])
         rest = [k for k in range(len(op.inputs)) if k not in (i, j)]
-        node = make(Contraction((kept, *(op.inputs[k] for k in rest)), op.output, op.new), pair, *(node.args[k] for k in rest))
+        node = make(
+            Contraction((kept, *(op.inputs[k] for k in rest)), op.output, op.new), pair, *(node.args[k] for k in rest)
+        )
         op = node.op
     return node
 
@@ -157,7 +184,10 @@ def _copy_operands(roots: Sequence[Expr], copied: Collection[str]) -> list[Expr]
     def change(node: Expr) -> Expr:
         if not as_product(node):
             return node
-        args = [rebuild([a], {leaf: make(ops.Cast(REAL), leaf)})[0] if (leaf := plain_view(a)).op in scattered else a for a in node.args]
+        args = [
+            rebuild([a], {leaf: make(ops.Cast(REAL), leaf)})[0] if (leaf := plain_view(a)).op in scattered else a
+            for a in node.args
+        ]
         return make(node.op, *args)
 
     scattered = {n.op for n in topological(roots) if isinstance(n.op, Leaf) and n.op.name in copied}
@@ -179,13 +209,18 @@ def _stored(roots: Sequence[Expr], order: Sequence[Expr]) -> set[Expr]:
     for node in order:
         if as_product(node):
             stored |= {plain_view(a) for a in node.args}
-        if isinstance(node.op, ops.Softmax | ops.LogSumExp | ops.ArgMax | ops.Reduce) and _work(node.args[0], stored) > 2:
+        if (
+            isinstance(node.op, ops.Softmax | ops.LogSumExp | ops.ArgMax | ops.Reduce)
+            and _work(node.args[0], stored) > 2
+        ):
             stored.add(plain_view(node.args[0]))
     deep: dict[Expr, int] = {}
     for node in order:  # arguments first: the work of what is fused below counts
         many = len(using[node]) > 1 or any(is_heavy(u) for u in using[node])
         deep[node] = 0 if node in stored else 1 + max((deep[a] for a in node.args), default=0)
-        if node not in stored and ((many and _work(node, stored) > (4 if len(using[node]) > 1 else 12)) or deep[node] > DEEPEST):
+        if node not in stored and (
+            (many and _work(node, stored) > (4 if len(using[node]) > 1 else 12)) or deep[node] > DEEPEST
+        ):
             stored.add(node)
             deep[node] = 0
     return {n for n in stored if not isinstance(n.op, Leaf | Constant | ops.Extent)}
@@ -204,7 +239,9 @@ def _work(node: Expr, stored: set[Expr]) -> int:
     return total
 
 
-def make_schedule(outputs: Mapping[str, Expr], updates: Sequence[tuple[Expr, Expr]] = (), copied: Collection[str] = ()) -> Schedule:
+def make_schedule(
+    outputs: Mapping[str, Expr], updates: Sequence[tuple[Expr, Expr]] = (), copied: Collection[str] = ()
+) -> Schedule:
     """The stages that compute the outputs, then the updates (leaf, new value), which overwrite their leaves in place.
 
     `copied` names inputs that lie scattered (their rows are picked): a matrix product takes a copy of them.
@@ -234,7 +271,11 @@ def _update_stages(assignments: Sequence[tuple[Expr, Expr]], stored: set[Expr]) 
     stages: list[Stage] = []
     sources: list[set[Expr]] = []
     for leaf, value in assignments:
-        source = {n for n in topological([value], stop=stored.__contains__) if n in stored or (isinstance(n.op, Leaf) and n.shape)}
+        source = {
+            n
+            for n in topological([value], stop=stored.__contains__)
+            if n in stored or (isinstance(n.op, Leaf) and n.shape)
+        }
         for stage, other in zip(stages, sources, strict=True):
             if stage.shape == value.shape and leaf.shape and source & other:
                 stage.nodes.append(value)
@@ -286,7 +327,9 @@ def check_updates(stages: Sequence[Stage], stored: set[Expr]) -> None:
     """Overwriting in place is right: an update reads no leaf that an earlier one has overwritten."""
     written: set[Expr] = set()
     for stage in stages:
-        read = {n for node in stage.nodes for n in topological([node], stop=lambda n: n in stored) if isinstance(n.op, Leaf)}
+        read = {
+            n for node in stage.nodes for n in topological([node], stop=lambda n: n in stored) if isinstance(n.op, Leaf)
+        }
         clash = read & written
         assert not clash, f"an update reads {', '.join(sorted(n.name for n in clash))} after it was overwritten"
         written |= {t for t in stage.targets if t is not None}

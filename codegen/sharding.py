@@ -68,14 +68,23 @@ def choose(parts: Sequence[Part]) -> None:
         for part in parts:
             part.split = part.candidates[start] if part.candidates else None
         _improve(parts, writer, readers)
-        total = sum(_crossing(p, p.split, lambda b: _owner(b, writer)) for p in parts)
+        total = _total(parts, writer)
         if best is None or total < best[0]:
             best = (total, [p.split for p in parts])
     assert best is not None
     for part, split in zip(parts, best[1], strict=True):
         part.split = split
     for part in parts:
-        part.crossing = _crossing(part, part.split, lambda b: _owner(b, writer))
+        part.crossing = _total([part], writer)
+
+
+def _total(parts: Sequence[Part], writer: dict[Expr, Part]) -> int:
+    """The bytes that cross cores in some stages."""
+
+    def owner(buffer: Expr) -> int | None:
+        return _owner(buffer, writer)
+
+    return sum(_crossing(part, part.split, owner) for part in parts)
 
 
 def _owner(buffer: Expr, writer: dict[Expr, Part]) -> int | None:
@@ -90,7 +99,7 @@ def _improve(parts: Sequence[Part], writer: dict[Expr, Part], readers: dict[Expr
 
             def cost(split: int, part: Part = part, around: dict[int, Part] = around) -> int:
                 before, part.split = part.split, split
-                total = sum(_crossing(p, p.split, lambda b: _owner(b, writer)) for p in around.values())
+                total = _total(list(around.values()), writer)
                 part.split = before
                 return total
 
@@ -107,7 +116,9 @@ def place_barriers(parts: Sequence[Part]) -> None:
     written: dict[Expr, Part] = {}
     read: dict[Expr, list[tuple[Part, tuple[int | None, ...]]]] = {}
     for part in parts:
-        part.barrier = any(b in written and not _same_thread(written[b].split, axes, part.split) for b, axes in part.reads)
+        part.barrier = any(
+            b in written and not _same_thread(written[b].split, axes, part.split) for b, axes in part.reads
+        )
         part.barrier |= any(
             not _same_thread(part.split, axes, reader.split) for b in part.writes for reader, axes in read.get(b, [])
         )

@@ -1,4 +1,6 @@
-"""Stages as loops: matrix products call tiles, other heavy nodes get loops of their own, light ones are fused into them.
+"""Stages as loops.
+
+Matrix products call tiles, other heavy nodes get loops of their own, light ones are fused into them.
 
 Each function takes a stage and the axis that threads divide, and gives statements; which axis that is was decided by
 `sharding`. A thread's part of an axis runs from `<size>_from` to `<size>_to`, see `bounds`.
@@ -11,8 +13,8 @@ from collections.abc import Callable, Sequence
 from symgrad.codegen import scalar_text
 from symgrad.codegen.loops import Call, If, Let, Loop, Statement, Store
 from symgrad.codegen.lower import Index, Lowering, Scope, position, product_text, size_text
+from symgrad.codegen.reductions import HEAVY
 from symgrad.codegen.schedule import Product, Stage, as_product, is_heavy, is_permutation, plain_view
-from symgrad.expression import ops
 from symgrad.expression.node import Expr
 from symgrad.expression.ops import Constant, Contraction
 from symgrad.expression.scalars import INTEGER, REAL
@@ -24,7 +26,9 @@ BLOCK = 56  # rows of a fused product computed at a time: a multiple of every ti
 class Builder:
     """Loops of one stage, divided between threads along `split` (None: one thread does it)."""
 
-    def __init__(self, lowering: Lowering, stage: Stage, split: int | None, ranges: Callable[[Size], tuple[str, str]]) -> None:
+    def __init__(
+        self, lowering: Lowering, stage: Stage, split: int | None, ranges: Callable[[Size], tuple[str, str]]
+    ) -> None:
         self.lowering = lowering
         self.stage = stage
         self.split = split
@@ -41,7 +45,7 @@ class Builder:
         elif as_product(node) and self.stage.targets == [None]:
             self.products(node)
         elif is_heavy(node) and self.stage.targets == [None]:
-            _HEAVY[type(node.op)](self, node)
+            HEAVY[type(node.op)](self, node) if type(node.op) in HEAVY else self.generic_contraction(node)
         else:
             self.entrywise()
         body = [*self.lowering.prologue, *self.body]
@@ -136,19 +140,32 @@ class Builder:
         goal = (self.lowering.buffer(node), position(node.shape, tuple(target)), row_stride)
         self._call(node, product, at, rows, columns, goal, scope)
 
-    def _call(self, node: Expr, product: Product, at: dict[int, str], rows: tuple[str, str], columns: tuple[str, str],
-              goal: tuple[str, str, str], scope: Scope) -> None:  # fmt: skip
+    def _call(
+        self,
+        node: Expr,
+        product: Product,
+        at: dict[int, str],
+        rows: tuple[str, str],
+        columns: tuple[str, str],
+        goal: tuple[str, str, str],
+        scope: Scope,
+    ) -> None:
         (a, a_stride), (b, b_stride) = self._operands(node, product)
         assert isinstance(node.op, Contraction)
         a_start = _offset([(at[i], s) for i, s in a_stride.items() if i in at] + [(rows[0], a_stride[product.rows])])
-        b_start = _offset([(at[i], s) for i, s in b_stride.items() if i in at] + [(columns[0], b_stride[product.columns])])
+        b_start = _offset(
+            [(at[i], s) for i, s in b_stride.items() if i in at] + [(columns[0], b_stride[product.columns])]
+        )
         depth = size_text(node.op.sizes_of(node.args)[product.depth])
         arguments = (a, a_start, a_stride[product.rows], a_stride[product.depth], b, b_start, b_stride[product.depth],
                      b_stride[product.columns], *goal, _span(rows), _span(columns), depth, "work")  # fmt: skip
         scope.body.append(Call("matmul", arguments))
 
     def fused_product(self, node: Expr) -> None:
-        """A product block by block, each used up at once by the stage's nodes: a weight's gradient never exists whole."""
+        """A product block by block, each used up at once by the stage's nodes.
+
+        A weight's gradient never exists whole.
+        """
         product = as_product(node)
         assert product and not product.batch
         names = self.lowering.names
@@ -187,7 +204,9 @@ class Builder:
         wide = "float64(0)" if not op.output and node.kind == REAL else "0" if node.kind == INTEGER else "real(0)"
         scope.body.append(Let(total, wide))
         names, inner = self.inner([extent[s] for s in summed], scope)
-        at = dict(zip(op.output, (index[a] for a in range(node.ndim)), strict=True)) | dict(zip(summed, names, strict=True))
+        at = dict(zip(op.output, (index[a] for a in range(node.ndim)), strict=True)) | dict(
+            zip(summed, names, strict=True)
+        )
         inner.body.append(Let(total, f"{total} + {self._term(node, at, inner)}"))
         text = f"real({total})" if node.kind == REAL and op.output else total
         scope.body.append(self.store(node, None, tuple(index[a] for a in range(node.ndim)), text))
@@ -212,102 +231,6 @@ class Builder:
         at = dict(zip(op.output, place, strict=True)) | dict(zip(summed, names, strict=True))
         deepest.body.append(self.store(node, None, place, self._term(node, at, deepest), add=True))
 
-    def reduced(self, node: Expr, axes: Sequence[int], keep: bool) -> tuple[Index, Scope, Callable[[Scope], tuple[Index, Scope]]]:
-        """Loops over what a reduction keeps; and a maker of loops over what it reduces, giving the argument's index."""
-        source = node.args[0]
-        kept = [a for a in range(source.ndim) if a not in axes]
-        own = kept if keep else list(range(len(kept)))
-        index, scope = self.nest(own, Scope(self.body))
-        at = dict(zip(kept, (index[o] for o in own), strict=True))
-        result = tuple(index.get(a, "0") for a in range(node.ndim))
-
-        def inside(outer: Scope) -> tuple[Index, Scope]:
-            names, inner = self.inner([source.shape[a] for a in axes], outer)
-            full = at | dict(zip(axes, names, strict=True))
-            return tuple(full[a] for a in range(source.ndim)), inner
-
-        return result, scope, inside
-
-    def largest(self, source: Expr, scope: Scope, inside: Callable[[Scope], tuple[Index, Scope]], function: str = "maximum") -> str:
-        """The largest or smallest entry along the reduced axes."""
-        name = self.lowering.names.fresh("top" if function == "maximum" else "bottom")
-        start = "-inf" if function == "maximum" else "inf"
-        extreme = {"-inf": "-9223372036854775807", "inf": "9223372036854775807"}[start]
-        scope.body.append(Let(name, f"real({start})" if source.kind == REAL else extreme))
-        index, inner = inside(scope)
-        value = self.lowering.value(source, index, inner)
-        inner.body.append(Let(name, scalar_text.apply(function, source.kind, [value, name])))
-        return name
-
-    def reduce(self, node: Expr) -> None:
-        assert isinstance(node.op, ops.Reduce)
-        result, scope, inside = self.reduced(node, node.op.axes, node.op.keep)
-        name = self.largest(node.args[0], scope, inside, {"max": "maximum", "min": "minimum"}[node.op.function])
-        scope.body.append(self.store(node, None, result, name))
-
-    def logsumexp(self, node: Expr) -> None:
-        assert isinstance(node.op, ops.LogSumExp)
-        source = node.args[0]
-        result, scope, inside = self.reduced(node, node.op.axes, node.op.keep)
-        top = self.largest(source, scope, inside)
-        shift, total = self.lowering.names.fresh("shift"), self.lowering.names.fresh("total")
-        scope.body.append(Let(shift, f"({top} if abs({top}) < real(inf) else real(0))"))
-        scope.body.append(Let(total, "real(0)"))
-        index, inner = inside(scope)
-        value = scalar_text.convert(self.lowering.value(source, index, inner), source.kind, REAL)
-        inner.body.append(Let(total, f"{total} + exp({value} - {shift})"))
-        scope.body.append(self.store(node, None, result, f"log({total}) + {shift}"))
-
-    def softmax(self, node: Expr) -> None:
-        assert isinstance(node.op, ops.Softmax)
-        source = node.args[0]
-        _, scope, inside = self.reduced(node, node.op.axes, True)
-        top = self.largest(source, scope, inside)
-        total = self.lowering.names.fresh("total")
-        scope.body.append(Let(total, "real(0)"))
-        index, inner = inside(scope)
-        value = scalar_text.convert(self.lowering.value(source, index, inner), source.kind, REAL)
-        raised = self.lowering.names.fresh("raised")
-        inner.body += [Let(raised, f"exp({value} - {top})"), Let(total, f"{total} + {raised}"), self.store(node, None, index, raised)]
-        index, inner = inside(scope)
-        buffer, place = self.lowering.buffer(node), position(node.shape, index)
-        inner.body.append(Store(buffer, place, f"{buffer}[{place}] / {total}"))
-
-    def argmax(self, node: Expr) -> None:
-        assert isinstance(node.op, ops.ArgMax)
-        source, names = node.args[0], self.lowering.names
-        result, scope, inside = self.reduced(node, (node.op.axis,), False)
-        best, where = names.fresh("best"), names.fresh("where")
-        scope.body.append(Let(where, "0"))
-        first, begin = inside(Scope([]))
-        zero = tuple("0" if axis == node.op.axis else i for axis, i in enumerate(first))
-        scope.body.append(Let(best, self.lowering.value(source, zero, scope)))
-        index, inner = inside(scope)
-        value = self.lowering.value(source, index, inner)
-        here = index[node.op.axis]
-        better = names.fresh("better")  # NaN counts as the largest, as in NumPy
-        inner.body += [Let(better, f"({value} > {best}) | (({value} != {value}) & ({best} == {best}))"),
-                       Let(best, f"({value} if {better} else {best})"), Let(where, f"({here} if {better} else {where})")]  # fmt: skip
-        scope.body.append(self.store(node, None, result, where))
-
-    def scatter(self, node: Expr) -> None:
-        """Zeros, then each value added where its index points; threads never divide the scattered axis."""
-        assert isinstance(node.op, ops.Scatter)
-        values, indices = node.args
-        axis, rank = node.op.axis, indices.ndim
-        index, scope = self.nest(range(node.ndim), Scope(self.body))
-        place = tuple(index[a] for a in range(node.ndim))
-        scope.body.append(self.store(node, None, place, "real(0)" if node.kind == REAL else "0"))
-        outer_axes = [a for a in range(node.ndim) if a == self.split]
-        index, scope = self.nest(outer_axes, Scope(self.body))
-        rest = [a for a in range(node.ndim) if a != axis and a not in index]
-        names, inner = self.inner([*indices.shape, *(node.shape[a] for a in rest)], scope)
-        index |= dict(zip(rest, names[rank:], strict=True))
-        picked = self.lowering.value(indices, names[:rank], inner)
-        source = (*(index[a] for a in range(axis)), *names[:rank], *(index[a] for a in range(axis + 1, node.ndim)))
-        value = self.lowering.value(values, source, inner)
-        inner.body.append(self.store(node, None, tuple(picked if a == axis else index[a] for a in range(node.ndim)), value, add=True))
-
 
 def _undo(node: Expr, order: list[int]) -> list[int]:
     """The indices of the buffer below transposes, in the buffer's own order."""
@@ -327,13 +250,3 @@ def _offset(parts: Sequence[tuple[str, str]]) -> str:
 
 def _span(bounds: tuple[str, str]) -> str:
     return bounds[1] if bounds[0] == "0" else f"{bounds[1]} - {bounds[0]}"
-
-
-_HEAVY: dict[type[ops.Op], Callable[[Builder, Expr], None]] = {
-    Contraction: Builder.generic_contraction,
-    ops.Reduce: Builder.reduce,
-    ops.LogSumExp: Builder.logsumexp,
-    ops.Softmax: Builder.softmax,
-    ops.ArgMax: Builder.argmax,
-    ops.Scatter: Builder.scatter,
-}

@@ -10,7 +10,8 @@ import math
 from dataclasses import dataclass
 
 import numpy as np
-from random_operations import FORCED, OPERATIONS, Grower
+from random_operations import FORCED, OPERATIONS
+from random_pool import Grower
 
 from symgrad.interpreter import evaluate_all
 from symgrad.expression import ops, sizes

@@ -145,7 +145,7 @@ def test_the_scan_can_fail(text: str) -> None:
 
 
 def test_the_scan_knows_its_exceptions() -> None:
-    assert not list(violations("symgrad.codegen.kernel", "exec(code, names)"))
+    assert not list(violations("symgrad.codegen.jit", "exec(code, names)"))
     assert list(violations("symgrad.codegen.kernel", "eval(code, names)"))
     assert not list(violations("symgrad.data.x", "np.load(f, allow_pickle=False)\nplatform.system()"))
     assert not list(violations("symgrad.data.x", "from symgrad import codegen, models"))

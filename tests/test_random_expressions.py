@@ -69,8 +69,8 @@ def nodes():
 def agree(got, want, scale, tolerance=1e-12):
     assert got.shape == want.shape
     assert np.isfinite(want).all()
-    worst = (np.abs(got - want) / scale).max(initial=0.0, where=scale > 0)
-    assert worst <= tolerance and np.array_equal(got[scale == 0], want[scale == 0]), f"{worst:.1e} of the absolute terms"
+    worst = (np.abs(got - want) / np.where(scale > 0, scale, 1e-300)).max(initial=0.0)
+    assert worst <= tolerance, f"{worst:.1e} of the absolute terms"
 
 
 def test_every_op_and_every_function_comes_often(nodes):
@@ -147,7 +147,9 @@ def test_source_unjitted_against_interpreter(number, compiled):
 
 
 @pytest.mark.rigorous
-@pytest.mark.parametrize("number", range(COUNT, 10_000))
-def test_ten_thousand_more(number):
-    test_gradient_against_differences(number)
-    test_simplify_keeps_value_and_shape_and_is_done(number)
+@pytest.mark.parametrize("hundred", range(COUNT // 100, 100))
+def test_ten_thousand(hundred):
+    for number in range(100 * hundred, 100 * hundred + 100):
+        test_gradient_against_differences(number)
+        test_simplify_keeps_value_and_shape_and_is_done(number)
+        derived.cache_clear()

@@ -1,4 +1,6 @@
-"""Normal form of sums and products: what + - * / and integer powers build, collected and put back as a person writes it.
+"""Normal form of sums and products.
+
+What + - * / and integer powers build, collected and put back as a person writes it.
 
 A term is a number times factors over factors; a sum is a list of terms. Like terms are added, common factors come
 out, signs move outward, positive terms come first. Sums are never multiplied out: (x - y)/3 stays, because
@@ -64,7 +66,9 @@ def never_zero(node: Expr) -> bool:
     """Whether an expression is positive by construction."""
     if isinstance(node.op, Named):
         return never_zero(node.args[0])
-    return isinstance(node.op, Extent | ops.Softmax) or (isinstance(node.op, Elementwise) and node.op.function in NEVER_ZERO)
+    return isinstance(node.op, Extent | ops.Softmax) or (
+        isinstance(node.op, Elementwise) and node.op.function in NEVER_ZERO
+    )
 
 
 def _function(node: Expr) -> str:
@@ -123,7 +127,9 @@ def collect(terms: Iterable[Term]) -> list[Term]:
     for term in terms:
         first = found.get(term.key())
         number: Any = term.number if first is None else first.number + term.number
-        found[term.key()] = Term(number, term.top, term.bottom) if first is None else Term(number, first.top, first.bottom)
+        found[term.key()] = (
+            Term(number, term.top, term.bottom) if first is None else Term(number, first.top, first.bottom)
+        )
     return [t for t in found.values() if t.number]
 
 
@@ -143,7 +149,9 @@ def without(term: Term, factor: Term) -> Term:
     """A term divided by a factor it has."""
     top = {b: e - factor.top.get(b, 0) for b, e in term.top.items()}
     bottom = {b: e - factor.bottom.get(b, 0) for b, e in term.bottom.items()}
-    return Term(term.number / factor.number, {b: e for b, e in top.items() if e}, {b: e for b, e in bottom.items() if e})
+    return Term(
+        term.number / factor.number, {b: e for b, e in top.items() if e}, {b: e for b, e in bottom.items() if e}
+    )
 
 
 def _power(base: Expr, exponent: int) -> Expr:
@@ -192,7 +200,11 @@ def build_sum(terms: Sequence[Term]) -> Expr:
         ordered.sort(key=lambda t: t.number < 0)
     result = build(ordered[0])
     for term in ordered[1:]:
-        result = binary("add", result, build(term)) if term.number > 0 else binary("subtract", result, build(_signed(term, -1)))
+        result = (
+            binary("add", result, build(term))
+            if term.number > 0
+            else binary("subtract", result, build(_signed(term, -1)))
+        )
     return result
 
 
@@ -208,7 +220,9 @@ def repeat(x: Expr, like: Expr) -> Expr:
     if len(squeezed) != x.ndim:
         x = make(ops.Contraction((tuple(range(x.ndim)),), squeezed), x)
     kept = tuple(i + offset for i in squeezed)
-    return make(ops.Contraction((kept,), tuple(range(rank)), tuple((i, like.shape[i]) for i in range(rank) if i not in kept)), x)
+    return make(
+        ops.Contraction((kept,), tuple(range(rank)), tuple((i, like.shape[i]) for i in range(rank) if i not in kept)), x
+    )
 
 
 def _flip(term: Term) -> Term:
@@ -231,7 +245,12 @@ def _whole(node: Expr) -> Expr | None:
     if function not in ("add", "subtract", "multiply", "negative"):
         return None
     values = [number_of(a) or Fraction(0) for a in node.args]
-    result: Any = {"add": sum(values), "subtract": values[0] - values[-1], "multiply": math.prod(values), "negative": -values[0]}[function]
+    result: Any = {
+        "add": sum(values),
+        "subtract": values[0] - values[-1],
+        "multiply": math.prod(values),
+        "negative": -values[0],
+    }[function]
     return as_expr(int(result)) if abs(result) < 2**53 else None
 
 

@@ -17,7 +17,9 @@ NESTED = 200
 
 @dataclass(frozen=True)
 class Identity:
-    """left = right whenever the guard holds. `rewrite` gives the right side for a node, or None where it does not apply.
+    """left = right whenever the guard holds.
+
+    `rewrite` gives the right side for a node, or None where it does not apply.
 
     `examples` are expressions as text (parsed by the tests) on which the identity fires.
     """
@@ -72,11 +74,17 @@ class Simplifier:
             after = identity.rewrite(node)
             if after is None or after is node:
                 continue
-            assert len(after.shape) == len(node.shape) and all(map(sizes.same, after.shape, node.shape)), (identity.name, node, after)
+            assert len(after.shape) == len(node.shape) and all(map(sizes.same, after.shape, node.shape)), (
+                identity.name,
+                node,
+                after,
+            )
             assert after.kind == node.kind, (identity.name, node, after)
             self.rewrites.append(Rewrite(identity, node, after))
             self._depth += 1
-            assert self._depth < NESTED and len(self.rewrites) < LIMIT, "identities undo each other: " + ", ".join(r.identity.name for r in self.rewrites[-6:])
+            assert self._depth < NESTED and len(self.rewrites) < LIMIT, "identities undo each other: " + ", ".join(
+                r.identity.name for r in self.rewrites[-6:]
+            )
             result = self.run(after)
             self._depth -= 1
             self._memo[node] = result

@@ -70,20 +70,27 @@ def derive(loss: Expr, wrt: Sequence[Expr]) -> Derivation:
     recognised = stable.run(loss)
     steps: list[Step] = []
     adjoints = _sweep(recognised, wrt, steps)
-    return Derivation(loss, recognised, tuple(stable.rewrites), tuple(steps), tuple(wrt), tuple(adjoints[w] for w in wrt))
+    return Derivation(
+        loss, recognised, tuple(stable.rewrites), tuple(steps), tuple(wrt), tuple(adjoints[w] for w in wrt)
+    )
 
 
 def _check(loss: Expr, wrt: Sequence[Expr]) -> None:
     if not isinstance(loss, Expr):
         raise GradientError(f"the loss is an expression, not {type(loss).__name__}")
     if loss.shape:
-        raise GradientError(f"a gradient is taken of a scalar, but {loss.label} has shape {sizes.text(loss.shape)}: take its sum or mean first")
+        raise GradientError(
+            f"a gradient is taken of a scalar, but {loss.label} has shape {sizes.text(loss.shape)}: "
+            f"take its sum or mean first"
+        )
     if loss.kind != REAL:
         raise GradientError(f"{loss.label} is {loss.kind}: it has no derivative")
     inside, names = set(topological([loss])), leaves([loss])
     for w in wrt:
         if not isinstance(w, Expr):
-            raise GradientError(f"gradients are taken with respect to expressions such as a parameter, not {type(w).__name__} {w!r}")
+            raise GradientError(
+                f"gradients are taken with respect to expressions such as a parameter, not {type(w).__name__} {w!r}"
+            )
         if w not in inside:
             twin = f": it contains another leaf called {w.label}" if w.label in names else ""
             raise GradientError(f"the loss does not contain {w.label}{twin}; it contains {', '.join(names)}")
@@ -118,7 +125,10 @@ def _sweep(loss: Expr, wrt: Sequence[Expr], steps: list[Step]) -> dict[Expr, Exp
     for w in wrt:
         if w not in total:
             stop = blocked[0].label if blocked else "an integer"
-            raise GradientError(f"the loss depends on {w.label} only through {stop}, which has no derivative; use a smooth stand-in such as a softmax")
+            raise GradientError(
+                f"the loss depends on {w.label} only through {stop}, which has no derivative; use a "
+                f"smooth stand-in such as a softmax"
+            )
     return total
 
 
@@ -140,6 +150,10 @@ def _apply(node: Expr, y: Expr, g: Expr, position: int, steps: list[Step]) -> Ex
     if result is None:
         return None
     result = rules.unbroadcast(result, argument)
-    assert len(result.shape) == len(argument.shape) and all(map(sizes.same, result.shape, argument.shape)), (rule.name, result, argument)
+    assert len(result.shape) == len(argument.shape) and all(map(sizes.same, result.shape, argument.shape)), (
+        rule.name,
+        result,
+        argument,
+    )
     steps.append(Step(rule.name, rule.statement, node, position, g, result))
     return result

@@ -70,7 +70,9 @@ def _match(pattern: ast.expr, node: Expr, bound: Binding) -> Iterator[Binding]:
                 if found and found[0] == name and bound.get("axes", found[1]) == found[1]:
                     whole = len(found[1]) == target.args[0].ndim  # a number: repeats like keepdims would
                     kept = bound.get("keep", found[2] or whole) and (found[2] or whole)
-                    yield from _match(argument, target.args[0], {**bound, "axes": found[1], "keepdims": found[2], "keep": kept})
+                    yield from _match(
+                        argument, target.args[0], {**bound, "axes": found[1], "keepdims": found[2], "keep": kept}
+                    )
         case _:
             yield from _arithmetic(pattern, node, bound, exact=True)
 
@@ -85,7 +87,14 @@ def _arithmetic(pattern: ast.expr, node: Expr, bound: Binding, exact: bool) -> I
         return
     terms = collect(sum_of(through_names(node)))
     sign, factors = wanted[0]
-    if exact and len(factors) == 1 and isinstance(factors[0][0], ast.Name) and factors[0][1] == 1 and abs(sign) == 1 and terms:
+    if (
+        exact
+        and len(factors) == 1
+        and isinstance(factors[0][0], ast.Name)
+        and factors[0][1] == 1
+        and abs(sign) == 1
+        and terms
+    ):
         yield from _match(factors[0][0], node if sign > 0 else build_sum([_scaled(t, -1) for t in terms]), bound)
     elif len(terms) == 1:
         yield from _match_product(wanted[0], terms[0], bound, exact)
@@ -96,7 +105,9 @@ def _scaled(term: Term, factor: int) -> Term:
     return Term(number * factor, term.top, term.bottom)
 
 
-def _assign(wanted: Sequence[Any], have: Sequence[Any], bound: Binding, matcher: Callable[..., Iterator[Binding]]) -> Iterator[tuple[Binding, list[Any]]]:
+def _assign(
+    wanted: Sequence[Any], have: Sequence[Any], bound: Binding, matcher: Callable[..., Iterator[Binding]]
+) -> Iterator[tuple[Binding, list[Any]]]:
     """Each way to give every wanted part a different one of those there are, with those left over."""
     if not wanted:
         yield bound, list(have)
@@ -148,7 +159,9 @@ def _match_product(pattern: PatternTerm, term: Term, bound: Binding, exact: bool
         return
     if (exact and term.number != sign) or (term.number < 0) != (sign < 0):
         return
-    for found, rest in _assign(factors, [*term.top.items(), *((b, -e) for b, e in term.bottom.items())], bound, _match_factor):
+    for found, rest in _assign(
+        factors, [*term.top.items(), *((b, -e) for b, e in term.bottom.items())], bound, _match_factor
+    ):
         if not rest or not exact:
             number: Any = abs(term.number)
             over = Term(number, {b: e for b, e in rest if e > 0}, {b: -e for b, e in rest if e < 0})
@@ -205,7 +218,9 @@ def identity(text: str, name: str, guard: str = "", aligned: bool = False, *exam
             return repeat(result, node)
         return None
 
-    where: tuple[type[ops.Op], ...] = (Elementwise,) if arithmetic or _heads(left) else (Contraction, Softmax, LogSumExp)
+    where: tuple[type[ops.Op], ...] = (
+        (Elementwise,) if arithmetic or _heads(left) else (Contraction, Softmax, LogSumExp)
+    )
     return Identity(name, left_text, right_text, guard, where, rewrite, examples)
 
 

@@ -21,7 +21,10 @@ Adjoints = Sequence[Expr | None]
 
 @dataclass(frozen=True)
 class Rule:
-    """How an op passes an adjoint back: `pullback(node, y, g, i)` is the adjoint of argument i; `y` is the node under its name."""
+    """How an op passes an adjoint back: `pullback(node, y, g, i)` is the adjoint of argument i.
+
+    `y` is the node under its name.
+    """
 
     name: str
     statement: str
@@ -119,7 +122,9 @@ def _nothing(node: Expr, y: Expr, g: Expr, i: int) -> None:
     return None
 
 
-CONTRACTION = Rule("contraction", "if C = Σ A B then ∂L/∂A = Σ (∂L/∂C) B, summed over the indices that A lacks", _contraction)
+CONTRACTION = Rule(
+    "contraction", "if C = Σ A B then ∂L/∂A = Σ (∂L/∂C) B, summed over the indices that A lacks", _contraction
+)
 TABLE: dict[type[ops.Op], Rule] = {
     ops.Contraction: CONTRACTION,
     ops.Softmax: Rule("softmax", "if p = softmax(a) then ∂L/∂a = p ⊙ (g − Σ g ⊙ p)", _softmax),
@@ -139,19 +144,31 @@ PRODUCT_STATEMENTS = ("if C = A B then ∂L/∂A = ∂L/∂C Bᵀ", "if C = A B 
 
 
 def rule_for(node: Expr, i: int) -> Rule | None:
-    """The rule that differentiates a node by its argument i, under the name a textbook gives it; None: there is none."""
+    """The rule that differentiates a node by its argument i, under the name a textbook gives it; None.
+
+    There is none.
+    """
     op = node.op
     if isinstance(op, ops.Elementwise):
         row = SCALARS[op.function]
         text = row.pullback[min(i, len(row.pullback) - 1)]
-        return Rule(op.function, f"if y = {op.function}({', '.join('abc'[: len(node.args)])}) then ∂L/∂{'abc'[min(i, 2)]} = {text or 'none'}", _elementwise)
+        return Rule(
+            op.function,
+            f"if y = {op.function}({', '.join('abc'[: len(node.args)])}) then ∂L/∂{'abc'[min(i, 2)]} "
+            f"= {text or 'none'}",
+            _elementwise,
+        )
     rule = TABLE.get(type(op))
     if isinstance(op, ops.Contraction):
         if len(op.inputs) == 2 and len(set(op.inputs[0]) & set(op.inputs[1]) - set(op.output)) == 1:
             return Rule(PRODUCT_SIDES[i], PRODUCT_STATEMENTS[i], _contraction)
         if len(op.inputs) == 1:
             summed = not set(op.inputs[0]) <= set(op.output)
-            name, text = ("sum", "if s = Σ a then ∂L/∂a repeats g") if summed else ("rearrangement", "the adjoint is rearranged back")
+            name, text = (
+                ("sum", "if s = Σ a then ∂L/∂a repeats g")
+                if summed
+                else ("rearrangement", "the adjoint is rearranged back")
+            )
             return Rule(name, text, _contraction)
     return rule
 
@@ -159,7 +176,7 @@ def rule_for(node: Expr, i: int) -> Rule | None:
 def unbroadcast(adjoint: Expr, target: Expr) -> Expr:
     """An adjoint in the shape of its argument: summed over the axes along which the argument was repeated."""
     rank, extra = adjoint.ndim, adjoint.ndim - target.ndim
-    if extra < 0 or adjoint.shape != target.shape and len(adjoint.shape) < len(target.shape):
+    if extra < 0 or (adjoint.shape != target.shape and len(adjoint.shape) < len(target.shape)):
         return adjoint + as_expr(0.0) * target  # a constant pullback such as 0: repeat it
     axes = tuple(range(extra, rank))
     new, output = [], []

@@ -37,7 +37,9 @@ def simplify(expressions: Expr | Sequence[Expr]) -> Expr | list[Expr]:
     return list(simplified(expressions).expressions)
 
 
-def simplified(expressions: Sequence[Expr], within: Iterable[Expr] = (), identities: Sequence[Identity] = ALL) -> Simplified:
+def simplified(
+    expressions: Sequence[Expr], within: Iterable[Expr] = (), identities: Sequence[Identity] = ALL
+) -> Simplified:
     """Several expressions together, with the record; names of nodes in `within` are used in the results."""
     engine = Simplifier(identities)
     results = [engine.run(e) for e in expressions]

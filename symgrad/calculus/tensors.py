@@ -12,18 +12,35 @@ from symgrad.calculus.patterns import sum_axes, through_names
 from symgrad.expression import functions as f
 from symgrad.expression import ops, sizes
 from symgrad.expression.node import Expr, as_expr, make
-from symgrad.expression.ops import Constant, Contraction, Elementwise, Identity, Named, OneHot, Reshape, Softmax, Variable
+from symgrad.expression.ops import (
+    Constant,
+    Contraction,
+    Elementwise,
+    Identity,
+    Named,
+    OneHot,
+    Reshape,
+    Softmax,
+    Variable,
+)
 from symgrad.expression.scalars import BOOLEAN, REAL
 
 
-def contract(op: Contraction, args: Sequence[Expr], inputs: Sequence[tuple[int, ...]], node: Expr, factor: Expr | None = None) -> Expr:
-    """A contraction with other operands but the same result: indices that lost their operand become repeats or counts."""
+def contract(
+    op: Contraction, args: Sequence[Expr], inputs: Sequence[tuple[int, ...]], node: Expr, factor: Expr | None = None
+) -> Expr:
+    """A contraction with other operands but the same result.
+
+    Indices that lost their operand become repeats or counts.
+    """
     extent = op.sizes_of(node.args)
     for indices, arg in zip(inputs, args, strict=True):
         extent.update(zip(indices, arg.shape, strict=True))
     bound = {i for indices in inputs for i in indices}
     before = {i for indices in op.inputs for i in indices}
-    summed_away = [i for i in dict.fromkeys(i for indices in op.inputs for i in indices) if i not in bound and i not in op.output]
+    summed_away = [
+        i for i in dict.fromkeys(i for indices in op.inputs for i in indices) if i not in bound and i not in op.output
+    ]
     assert before >= set(summed_away)
     new = tuple((i, extent[i]) for i in op.output if i not in bound)
     if args:
@@ -155,7 +172,10 @@ def delta_contracted(node: Expr) -> Expr | None:
             continue
         used = {i for indices_ in inputs for i in indices_}
         extent = op.sizes_of(node.args)
-        return make(Contraction(inputs, op.output, tuple((i, extent[i]) for i in op.output if i not in used)), *(node.args[j] for j in kept))
+        return make(
+            Contraction(inputs, op.output, tuple((i, extent[i]) for i in op.output if i not in used)),
+            *(node.args[j] for j in kept),
+        )
     return None
 
 
@@ -164,7 +184,12 @@ def product_of_two(node: Expr) -> Expr | None:
     op = node.op
     assert isinstance(op, Contraction)
     inner = node.args[0] if len(node.args) == 1 else None
-    if inner is None or sum_axes(node) is None or not isinstance(inner.op, Elementwise) or inner.op.function != "multiply":
+    if (
+        inner is None
+        or sum_axes(node) is None
+        or not isinstance(inner.op, Elementwise)
+        or inner.op.function != "multiply"
+    ):
         return None
     if len(inner.args) != 2 or inner.kind != node.kind or any(a.kind != node.kind for a in inner.args):
         return None
@@ -220,7 +245,11 @@ def scalars_leave_selection(node: Expr) -> Expr | None:
     if number_of(value) == 0:
         return repeat(as_expr(0.0), node)
     term = product_of(value)
-    inside = Term(type(term.number)(1), {b: e for b, e in term.top.items() if b.shape}, {b: e for b, e in term.bottom.items() if b.shape})
+    inside = Term(
+        type(term.number)(1),
+        {b: e for b, e in term.top.items() if b.shape},
+        {b: e for b, e in term.bottom.items() if b.shape},
+    )
     outside = Term(term.number, _scalars(term.top), _scalars(term.bottom))
     if (outside.number == 1 and not outside.top and not outside.bottom) or not inside.top:
         return None

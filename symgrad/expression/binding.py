@@ -26,7 +26,9 @@ def by_name(given: Mapping[Any, object], leaves: Mapping[str, Expr]) -> dict[str
         if name not in leaves or (isinstance(key, Expr) and leaves[name] is not key):
             close = difflib.get_close_matches(name, leaves, 1)
             hint = f"; did you mean {close[0]}?" if close and close[0] != name else ""
-            raise BindingError(f"{name} is not an input of this expression, which needs {', '.join(leaves) or 'none'}{hint}")
+            raise BindingError(
+                f"{name} is not an input of this expression, which needs {', '.join(leaves) or 'none'}{hint}"
+            )
         found[name] = value
     missing = [name for name in leaves if name not in found]
     if missing:
@@ -53,15 +55,27 @@ def bind_sizes(leaves: Iterable[Expr], arrays: Mapping[str, np.ndarray]) -> dict
             raise BindingError(f"{leaf.name} has shape {sizes.text(leaf.shape)}, but its array has shape {array.shape}")
         for size, extent in zip(leaf.shape, array.shape, strict=True):
             if isinstance(size, int) and size != extent:
-                raise BindingError(f"{leaf.name} has shape {sizes.text(leaf.shape)}, but its array has shape {array.shape}")
+                raise BindingError(
+                    f"{leaf.name} has shape {sizes.text(leaf.shape)}, but its array has shape {array.shape}"
+                )
             if isinstance(size, str) and found.setdefault(size, extent) != extent:
-                raise BindingError(f"{size} is {found[size]} in {origin[size]} but {extent} in {leaf.name}: give arrays of equal length")
+                raise BindingError(
+                    f"{size} is {found[size]} in {origin[size]} but {extent} in {leaf.name}: give "
+                    f"arrays of equal length"
+                )
             if isinstance(size, str):
                 origin.setdefault(size, leaf.name)
     for leaf in leaves:
         for size, extent in zip(leaf.shape, arrays[leaf.name].shape, strict=True):
-            if not isinstance(size, int | str) and set(sizes.names([size])) <= set(found) and sizes.bind(size, found) != extent:
-                raise BindingError(f"{leaf.name} has an axis of size {size}, which is {sizes.bind(size, found)}, but its array has {extent}")
+            if (
+                not isinstance(size, int | str)
+                and set(sizes.names([size])) <= set(found)
+                and sizes.bind(size, found) != extent
+            ):
+                raise BindingError(
+                    f"{leaf.name} has an axis of size {size}, which is {sizes.bind(size, found)}, but "
+                    f"its array has {extent}"
+                )
     return found
 
 
@@ -75,7 +89,10 @@ def check_labels(leaf: Expr, array: np.ndarray) -> None:
         bad = int(np.flatnonzero((array < 0) | (array >= classes))[0])
         value = array.reshape(-1)[bad]
         advice = "; labels that count from 1 want 1 subtracted" if high == classes and low >= 1 else ""
-        raise BindingError(f"label {value} at position {bad} of {leaf.name} is out of range: it has {classes} classes, 0 to {classes - 1}{advice}")
+        raise BindingError(
+            f"label {value} at position {bad} of {leaf.name} is out of range: it has {classes} "
+            f"classes, 0 to {classes - 1}{advice}"
+        )
 
 
 def bind(leaves: Mapping[str, Expr], given: Mapping[Any, object]) -> tuple[dict[str, np.ndarray], dict[str, int]]:

@@ -6,83 +6,35 @@ computed: `sg.evaluate` and `sg.compile` do that.
 
 from __future__ import annotations
 
-import itertools
 import string
-import sys
 from collections.abc import Callable, Sequence
-from pathlib import Path
 from typing import Any
-
-import numpy as np
 
 from symgrad.errors import ExpressionError, ShapeError
 from symgrad.expression import sizes
-from symgrad.expression.node import Expr, as_expr, binary, check_name, make
-from symgrad.expression.ops import (ArgMax, Cast, Contraction, Elementwise, Extent, Identity, LogSumExp, OneHot, Parameter,
-                                    Reduce, Reshape, Scatter, Softmax, Take, Variable)  # fmt: skip
+from symgrad.expression.declare import labels as labels
+from symgrad.expression.declare import parameter as parameter
+from symgrad.expression.declare import variable as variable
+from symgrad.expression.node import Expr, as_expr, binary, make
+from symgrad.expression.ops import (
+    ArgMax,
+    Cast,
+    Contraction,
+    Elementwise,
+    Extent,
+    Identity,
+    LogSumExp,
+    OneHot,
+    Reduce,  # fmt: skip
+    Reshape,
+    Scatter,
+    Softmax,
+    Take,
+)
 from symgrad.expression.scalars import INTEGER, REAL
-from symgrad.expression.sizes import Shape, Size
+from symgrad.expression.sizes import Size
 
 Axes = int | Sequence[int] | None
-_serials = itertools.count()
-_PACKAGE = str(Path(__file__).parent.parent)
-_MODELS = (str(Path(_PACKAGE) / "models"), str(Path(_PACKAGE).parent / "models"))
-
-
-def _place() -> str:
-    """File and line of the user's code that is declaring something."""
-    frame = sys._getframe(1)
-    while frame.f_back is not None:
-        name = frame.f_code.co_filename
-        if not name.startswith(_PACKAGE) or name.startswith(_MODELS):
-            break
-        frame = frame.f_back
-    return f"{Path(frame.f_code.co_filename).name}:{frame.f_lineno}"
-
-
-def _shape(shape: object, name: str) -> Shape:
-    if isinstance(shape, int | str) or not isinstance(shape, Sequence):
-        raise ShapeError(f"the shape of {name} is a tuple of sizes such as ('N', 784) or (512,), not {shape!r}")
-    for size in shape:
-        if not sizes.is_size(size):
-            raise ShapeError(f"the shape of {name} holds {size!r}; a size is a number from 0 on or a name such as 'N'")
-    return tuple(shape)
-
-
-def variable(name: str, shape: Sequence[Size] = (), dtype: str = "", normalized: bool = False) -> Expr:
-    """An input. `dtype` ("uint8", "int64", "bool") makes it integer or boolean and says how it is stored.
-
-    `normalized=True` states that entries along the last axis sum to one (one-hot targets, probabilities), which lets
-    a cross-entropy's gradient take its textbook form. Raises ShapeError, ExpressionError.
-
-    >>> variable("x", ("N", 784)).shape
-    ('N', 784)
-    """
-    check_name(name)
-    kinds = {"": REAL, "f": REAL, "i": INTEGER, "u": INTEGER, "b": "boolean"}
-    kind = kinds.get(np.dtype(dtype).kind if dtype else "")
-    if kind is None:
-        raise ExpressionError(f"{name} cannot be stored as {dtype}: use uint8, int32, int64, bool, or leave it out for real numbers")
-    stored = "" if kind == REAL else np.dtype(dtype).name
-    return make(Variable(name, _shape(shape, name), next(_serials), _place(), kind, stored, 0, normalized))
-
-
-def labels(name: str, shape: Sequence[Size], classes: int) -> Expr:
-    """Integer class labels from 0 to classes - 1; one-hot targets are a plain variable instead."""
-    check_name(name)
-    if not isinstance(classes, int) or classes < 1:
-        raise ExpressionError(f"labels {name} need the number of classes, at least 1, not {classes!r}")
-    return make(Variable(name, _shape(shape, name), next(_serials), _place(), INTEGER, "int64", classes))
-
-
-def parameter(name: str, shape: Sequence[Size] = (), init: object = None) -> Expr:
-    """A tensor that training changes. `init` is an initialiser (sg.glorot_uniform, sg.zeros ...) or its name.
-
-    Without `init`: glorot_uniform from rank 2 on, zeros below. Raises ShapeError, ExpressionError.
-    """
-    check_name(name)
-    chosen = str(init) if init is not None else ("glorot_uniform" if len(shape) > 1 else "zeros")
-    return make(Parameter(name, _shape(shape, name), next(_serials), _place(), chosen))
 
 
 def _unary(function: str, sentence: str) -> Callable[[object], Expr]:
@@ -149,7 +101,9 @@ def axes_of(x: Expr, axis: Axes, function: str) -> tuple[int, ...]:
     wanted = [axis] if isinstance(axis, int) else list(axis)
     for a in wanted:
         if not isinstance(a, int) or not -x.ndim <= a < x.ndim:
-            raise ShapeError(f"{function} along axis {a!r} of {x.label} {sizes.text(x.shape)}: it has axes 0 to {x.ndim - 1}")
+            raise ShapeError(
+                f"{function} along axis {a!r} of {x.label} {sizes.text(x.shape)}: it has axes 0 to {x.ndim - 1}"
+            )
     found = tuple(sorted({a % x.ndim for a in wanted}))
     if len(found) != len(wanted):
         raise ShapeError(f"{function} of {x.label} names an axis twice: {tuple(wanted)}")
@@ -249,7 +203,10 @@ def einsum(subscripts: str, *operands: object) -> Expr:
         raise ShapeError(f"einsum {subscripts!r} describes {len(terms)} operands, {len(values)} were given")
     for term, value in zip(terms, values, strict=True):
         if len(term) != value.ndim:
-            raise ShapeError(f"einsum {subscripts!r}: {term!r} has {len(term)} indices, {value.label} has shape {sizes.text(value.shape)}")
+            raise ShapeError(
+                f"einsum {subscripts!r}: {term!r} has {len(term)} indices, {value.label} has shape "
+                f"{sizes.text(value.shape)}"
+            )
     strange = [i for i in output if i not in inputs]
     if strange or len(set(output)) != len(output):
         raise ShapeError(f"einsum {subscripts!r}: each index of the output stands there once and in an operand")
@@ -265,8 +222,15 @@ def reshape(x: object, shape: Sequence[Size]) -> Expr:
     if wanted.count(-1) == 1:
         rest = sizes.quotient(sizes.times(value.shape), sizes.times(s for s in wanted if s != -1))
         wanted = [rest if isinstance(s, int) and s == -1 else s for s in wanted]
-    if None in wanted or not all(map(sizes.is_size, wanted)) or not sizes.same(sizes.times(wanted), sizes.times(value.shape)):
-        raise ShapeError(f"cannot reshape {value.label} {sizes.text(value.shape)} to {sizes.text(tuple(shape))}: the numbers of entries differ")
+    if (
+        None in wanted
+        or not all(map(sizes.is_size, wanted))
+        or not sizes.same(sizes.times(wanted), sizes.times(value.shape))
+    ):
+        raise ShapeError(
+            f"cannot reshape {value.label} {sizes.text(value.shape)} to {sizes.text(tuple(shape))}: "
+            f"the numbers of entries differ"
+        )
     return value if tuple(wanted) == value.shape else make(Reshape(tuple(wanted)), value)
 
 
@@ -275,7 +239,10 @@ def transpose(x: object, axes: Sequence[int] | None = None) -> Expr:
     value = as_expr(x)
     order = tuple(range(value.ndim))[::-1] if axes is None else tuple(axes)
     if sorted(a % value.ndim if value.ndim else a for a in order) != list(range(value.ndim)):
-        raise ShapeError(f"transpose of {value.label} {sizes.text(value.shape)} needs each of its {value.ndim} axes once, not {order}")
+        raise ShapeError(
+            f"transpose of {value.label} {sizes.text(value.shape)} needs each of its {value.ndim} "
+            f"axes once, not {order}"
+        )
     indices = tuple(range(value.ndim))
     return make(Contraction((indices,), tuple(a % value.ndim for a in order)), value)
 
@@ -284,14 +251,18 @@ def cast(x: object, kind: str) -> Expr:
     """x as another kind of number: "real", "integer" (towards zero) or "boolean" (not zero)."""
     value = as_expr(x)
     if kind not in (REAL, INTEGER, "boolean"):
-        raise ExpressionError(f"{kind!r} is not a kind of number: use 'real', 'integer' or 'boolean'; float widths belong to sg.compile")
+        raise ExpressionError(
+            f"{kind!r} is not a kind of number: use 'real', 'integer' or 'boolean'; float widths belong to sg.compile"
+        )
     return value if value.kind == kind else make(Cast(kind), value)
 
 
 def _integers(x: object, use: str) -> Expr:
     value = as_expr(x)
     if value.kind != INTEGER:
-        raise ExpressionError(f"{use} wants integers, but {value.label} is {value.kind}: declare it with sg.labels or dtype='int64'")
+        raise ExpressionError(
+            f"{use} wants integers, but {value.label} is {value.kind}: declare it with sg.labels or dtype='int64'"
+        )
     return value
 
 
@@ -306,7 +277,10 @@ def scatter(values: object, indices: object, extent: Size, axis: int = 0) -> Exp
     value, positions = as_expr(values), _integers(indices, "scatter")
     where_ = value.shape[axis : axis + positions.ndim]
     if len(where_) != positions.ndim or not all(map(sizes.same, where_, positions.shape)):
-        raise ShapeError(f"scatter: {value.label} {sizes.text(value.shape)} does not have {positions.label} {sizes.text(positions.shape)} from axis {axis} on")
+        raise ShapeError(
+            f"scatter: {value.label} {sizes.text(value.shape)} does not have {positions.label} "
+            f"{sizes.text(positions.shape)} from axis {axis} on"
+        )
     return make(Scatter(axis, extent), value, positions)
 
 
@@ -328,7 +302,10 @@ def named(x: object, name: str) -> Expr:
 def table() -> dict[str, Callable[..., Any]]:
     """The functions that may stand in a formula given as text, by name."""
     own = globals()
-    listed = ("exp log expm1 log1p log1mexp sqrt sin cos tan atan sinh cosh tanh erf sigmoid softplus relu sign floor "
-              "logical_not maximum minimum logaddexp equal not_equal logical_and logical_or where sum mean max min argmax "
-              "logsumexp softmax log_softmax dot outer einsum reshape transpose take one_hot identity").split()  # fmt: skip
-    return {name: own[name] for name in listed} | {"abs": absolute}
+    listed = """
+        exp log expm1 log1p log1mexp sqrt sin cos tan atan sinh cosh tanh erf sigmoid softplus relu sign floor
+        logical_not maximum minimum logaddexp equal not_equal logical_and logical_or where
+        sum mean max min argmax logsumexp softmax log_softmax
+        dot outer einsum reshape transpose take one_hot identity
+    """
+    return {name: own[name] for name in listed.split()} | {"abs": absolute}

@@ -27,11 +27,15 @@ def _targets(predictions: Expr, target: object, loss: str) -> Expr:
         classes = predictions.shape[-1]
         known = y.op.classes if isinstance(y.op, Variable) else 0
         if not isinstance(classes, int) or (known and known != classes):
-            raise ShapeError(f"{loss}: labels {y.label} have {known} classes, but {predictions.label} has {classes} columns; make them equal")
+            raise ShapeError(
+                f"{loss}: labels {y.label} have {known} classes, but {predictions.label} has "
+                f"{classes} columns; make them equal"
+            )
         y = f.one_hot(y, classes)
     if y.ndim != predictions.ndim or not all(map(sizes.same, y.shape, predictions.shape)):
         raise ShapeError(
-            f"{loss}: {predictions.label} {sizes.text(predictions.shape)} and targets {y.label} {sizes.text(y.shape)} do not fit: "
+            f"{loss}: {predictions.label} {sizes.text(predictions.shape)} and targets {y.label} "
+            f"{sizes.text(y.shape)} do not fit: "
             "give integer labels with one axis less (sg.labels), or one-hot targets of the same shape"
         )
     return y
@@ -41,7 +45,10 @@ def mean_squared_error(prediction: object, target: object) -> Expr:
     """mean((prediction - target)**2) over all entries. Raises ShapeError when the shapes differ."""
     p, y = as_expr(prediction), as_expr(target)
     if p.ndim != y.ndim or not all(map(sizes.same, p.shape, y.shape)):
-        raise ShapeError(f"mean_squared_error: {p.label} {sizes.text(p.shape)} and {y.label} {sizes.text(y.shape)} have different shapes; reshape one")
+        raise ShapeError(
+            f"mean_squared_error: {p.label} {sizes.text(p.shape)} and {y.label} {sizes.text(y.shape)} "
+            f"have different shapes; reshape one"
+        )
     return f.mean((p - y) ** 2)
 
 
@@ -54,7 +61,9 @@ def softmax_cross_entropy(logits: object, target: object) -> Expr:
     """
     z = as_expr(logits)
     if isinstance(_below_names(z).op, Softmax):
-        raise ExpressionError(f"{z.label} is a softmax already: pass the logits, or use sg.cross_entropy for probabilities")
+        raise ExpressionError(
+            f"{z.label} is a softmax already: pass the logits, or use sg.cross_entropy for probabilities"
+        )
     y = _targets(z, target, "softmax_cross_entropy")
     return f.mean(-f.sum(y * f.log_softmax(z), axis=-1))
 
@@ -73,7 +82,10 @@ def binary_cross_entropy(prediction: object, target: object, from_logits: bool =
     """
     p, y = as_expr(prediction), as_expr(target)
     if p.ndim != y.ndim or not all(map(sizes.same, p.shape, y.shape)):
-        raise ShapeError(f"binary_cross_entropy: {p.label} {sizes.text(p.shape)} and {y.label} {sizes.text(y.shape)} have different shapes; reshape one")
+        raise ShapeError(
+            f"binary_cross_entropy: {p.label} {sizes.text(p.shape)} and {y.label} "
+            f"{sizes.text(y.shape)} have different shapes; reshape one"
+        )
     inner = _below_names(p)
     if from_logits and isinstance(inner.op, Elementwise) and inner.op.function == "sigmoid":
         raise ExpressionError(f"{p.label} is a sigmoid already: pass its argument, or leave out from_logits")

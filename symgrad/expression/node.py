@@ -66,7 +66,7 @@ class Expr:
         return make(Named(name), self)
 
     @property
-    def T(self) -> Expr:  # noqa: N802 (NumPy's name)
+    def T(self) -> Expr:
         """The transpose: the axes in reverse order."""
         axes = tuple(range(self.ndim))
         return make(Contraction((axes,), axes[::-1]), self)
@@ -129,7 +129,9 @@ class Expr:
         return binary("greater_equal", self, other)
 
     def __bool__(self) -> NoReturn:
-        raise ExpressionError(f"{self.label} is a formula, it has no truth value; choose between values with sg.where(condition, a, b)")
+        raise ExpressionError(
+            f"{self.label} is a formula, it has no truth value; choose between values with sg.where(condition, a, b)"
+        )
 
     def __iter__(self) -> NoReturn:
         raise ExpressionError(f"{self.label} is a formula, it cannot be looped over; use sums, products or sg.einsum")
@@ -218,7 +220,10 @@ def matmul(a: object, b: object) -> Expr:
     left, right = as_expr(a), as_expr(b)
     if not left.shape or not right.shape:
         number, other = (left, right) if not left.shape else (right, left)
-        raise ShapeError(f"cannot multiply  {left.label} @ {right.label}: {number.label} is a number; write {number.label} * {other.label}")
+        raise ShapeError(
+            f"cannot multiply  {left.label} @ {right.label}: {number.label} is a number; write "
+            f"{number.label} * {other.label}"
+        )
     inner, batch = 0, tuple(range(3, 1 + max(left.ndim, right.ndim)))
     i = batch[len(batch) - max(left.ndim - 2, 0) :] + ((1,) if left.ndim > 1 else ()) + (inner,)
     k = batch[len(batch) - max(right.ndim - 2, 0) :] + (inner,) + ((2,) if right.ndim > 1 else ())
@@ -228,8 +233,17 @@ def matmul(a: object, b: object) -> Expr:
 
 def check_name(name: str) -> None:
     """Names are identifiers, so that a formula in NumPy notation runs and nothing needs quoting."""
-    if not isinstance(name, str) or not name.isidentifier() or keyword.iskeyword(name) or name.startswith("__") or len(name) > 64:
-        raise ExpressionError(f"{name!r} is not a name: use letters, digits and underscores, beginning with a letter, and no word of Python's own")
+    if (
+        not isinstance(name, str)
+        or not name.isidentifier()
+        or keyword.iskeyword(name)
+        or name.startswith("__")
+        or len(name) > 64
+    ):
+        raise ExpressionError(
+            f"{name!r} is not a name: use letters, digits and underscores, beginning with a letter, "
+            f"and no word of Python's own"
+        )
 
 
 def _label(node: Expr, depth: int) -> str:

@@ -110,7 +110,9 @@ def broadcast(args: Sequence[Expr], verb: str) -> Shape:
             elif not sizes.same(shape[axis], size):
                 other = owner[axis]
                 assert other is not None
-                raise ShapeError(disagreement(verb, other, arg, f"axis {axis - rank} has {shape[axis]} and {size} entries"))
+                raise ShapeError(
+                    disagreement(verb, other, arg, f"axis {axis - rank} has {shape[axis]} and {size} entries")
+                )
     return tuple(shape)
 
 
@@ -137,7 +139,9 @@ class Elementwise(Op):
         conditions = args if self.function in LOGIC else args[:1] if self.function == "where" else ()
         for arg in conditions:
             if arg.kind != BOOLEAN:
-                raise ExpressionError(f"{self.function} wants a condition, but {arg.label} is {arg.kind}: write {arg.label} != 0")
+                raise ExpressionError(
+                    f"{self.function} wants a condition, but {arg.label} is {arg.kind}: write {arg.label} != 0"
+                )
         values = args[1:] if self.function == "where" else args
         kind = max((a.kind for a in values), key=RANK.__getitem__) if row.kind == PROMOTE else row.kind
         if row.kind == PROMOTE and kind == BOOLEAN and self.function != "where":
@@ -270,7 +274,8 @@ class Scatter(Op):
 
     def infer(self, args: Sequence[Expr]) -> Result:
         values, indices = args
-        return values.shape[: self.axis] + (self.size,) + values.shape[self.axis + len(indices.shape) :], values.kind
+        after = values.shape[self.axis + len(indices.shape) :]
+        return (*values.shape[: self.axis], self.size, *after), values.kind
 
 
 @dataclass(frozen=True)

@@ -44,7 +44,9 @@ def syntax(text: str) -> ast.expr:
         return ast.parse(text.strip(), mode="eval").body
     except (SyntaxError, ValueError, MemoryError, RecursionError) as error:
         column = getattr(error, "offset", None) or 1
-        raise ExpressionError(f"not a formula: {error.args[0]}\n  {text}\n  {' ' * (column - 1)}^ column {column}") from None
+        raise ExpressionError(
+            f"not a formula: {error.args[0]}\n  {text}\n  {' ' * (column - 1)}^ column {column}"
+        ) from None
 
 
 def parse(text: str, names: Mapping[str, Expr]) -> Expr:
@@ -84,17 +86,31 @@ def _build(node: ast.AST, text: str, names: Mapping[str, Expr], depth: int) -> A
             return tuple(inner(p) for p in parts)
         case ast.Call(func=ast.Name(id=name), args=args, keywords=keywords):
             return _call(node, name, args, keywords, text, inner)
-    raise _fail(node, text, f"{ast.unparse(node)[:60]!r} cannot stand in a formula: use names, numbers, + - * / ** @ .T and functions")
+    raise _fail(
+        node,
+        text,
+        f"{ast.unparse(node)[:60]!r} cannot stand in a formula: use names, numbers, + - * / ** @ .T and functions",
+    )
 
 
-def _call(node: ast.Call, name: str, args: list[ast.expr], keywords: list[ast.keyword], text: str, inner: Callable[[ast.AST], Any]) -> Any:
+def _call(
+    node: ast.Call,
+    name: str,
+    args: list[ast.expr],
+    keywords: list[ast.keyword],
+    text: str,
+    inner: Callable[[ast.AST], Any],
+) -> Any:
     function = functions.table().get(name)
     if function is None:
         raise _fail(node, text, f"there is no function {name}; there are: {', '.join(sorted(functions.table()))}")
     strange = [k.arg for k in keywords if k.arg not in KEYWORDS]
     if strange:
         raise _fail(node, text, f"{name} has no argument {strange[0]}")
-    values = [a.value if isinstance(a, ast.Constant) and isinstance(a.value, str) and name == "einsum" else inner(a) for a in args]
+    values = [
+        a.value if isinstance(a, ast.Constant) and isinstance(a.value, str) and name == "einsum" else inner(a)
+        for a in args
+    ]
     try:
         return function(*values, **{str(k.arg): inner(k.value) for k in keywords})
     except TypeError as error:

@@ -48,11 +48,16 @@ def _plain(value: Any) -> Any:
         return base64.b64encode(value).decode()
     if isinstance(value, int | str | bool):
         return value
-    raise ExpressionError(f"the size {value} is arithmetic on names, which a model file cannot hold; give that axis a name of its own")
+    raise ExpressionError(
+        f"the size {value} is arithmetic on names, which a model file cannot hold; give that axis a name of its own"
+    )
 
 
 def expression_from_json(document: Mapping[str, Any], origin: str = "a model file") -> list[Expr]:
-    """The expressions of a document. Raises ModelError that names the node when anything in it is not as it should be."""
+    """The expressions of a document.
+
+    Raises ModelError that names the node when anything in it is not as it should be.
+    """
     nodes, roots = document.get("nodes"), document.get("roots")
     if not isinstance(nodes, list) or not isinstance(roots, list) or len(nodes) > NODES:
         raise ModelError(f"{origin}: the expression is not a list of at most {NODES} nodes")
@@ -60,8 +65,19 @@ def expression_from_json(document: Mapping[str, Any], origin: str = "a model fil
     for number, record in enumerate(nodes):
         try:
             made.append(_node(record, made))
-        except (ExpressionError, KeyError, TypeError, ValueError, AssertionError, IndexError, OverflowError, MemoryError) as error:
-            raise ModelError(f"{origin}: node {number} of the expression is damaged ({type(error).__name__}: {str(error)[:120]})") from None
+        except (
+            ExpressionError,
+            KeyError,
+            TypeError,
+            ValueError,
+            AssertionError,
+            IndexError,
+            OverflowError,
+            MemoryError,
+        ) as error:
+            raise ModelError(
+                f"{origin}: node {number} of the expression is damaged ({type(error).__name__}: {str(error)[:120]})"
+            ) from None
     if not all(type(r) is int and 0 <= r < len(made) for r in roots):
         raise ModelError(f"{origin}: the expression names a root that does not exist")
     return [made[r] for r in roots]
@@ -111,8 +127,23 @@ def _tuple(value: Any, depth: int) -> Any:
     return _size(value)
 
 
-ARITY = {ops.Reduce: 1, ops.LogSumExp: 1, ops.Softmax: 1, ops.ArgMax: 1, ops.Reshape: 1, ops.Cast: 1, ops.Take: 2, ops.Scatter: 2,
-         ops.OneHot: 1, ops.Identity: 0, ops.Named: 1, ops.Constant: 0, ops.Extent: 0, ops.Variable: 0, ops.Parameter: 0}  # fmt: skip
+ARITY = {
+    ops.Reduce: 1,
+    ops.LogSumExp: 1,
+    ops.Softmax: 1,
+    ops.ArgMax: 1,
+    ops.Reshape: 1,
+    ops.Cast: 1,
+    ops.Take: 2,
+    ops.Scatter: 2,
+    ops.OneHot: 1,
+    ops.Identity: 0,
+    ops.Named: 1,
+    ops.Constant: 0,
+    ops.Extent: 0,
+    ops.Variable: 0,
+    ops.Parameter: 0,
+}
 
 
 def _check(op: ops.Op, args: Sequence[Expr]) -> None:

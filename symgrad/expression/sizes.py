@@ -84,7 +84,11 @@ def quotient(total: Size, part: Size) -> Size | None:
     import sympy
 
     ratio = sympy.cancel(_algebraic(total) / _algebraic(part))
-    return _plain(ratio) if ratio.is_polynomial() and all(c.is_Integer for c in ratio.as_coefficients_dict().values()) else None
+    return (
+        _plain(ratio)
+        if ratio.is_polynomial() and all(c.is_Integer for c in ratio.as_coefficients_dict().values())
+        else None
+    )
 
 
 def factors(size: Size) -> tuple[int, dict[Size, int]]:

@@ -67,4 +67,5 @@ def clashing(names: list[str]) -> set[str]:
     groups: dict[str, list[str]] = {}
     for name in names:
         groups.setdefault(text(name), []).append(name)
-    return {name for shown, group in groups.items() for name in group if name != (shown if shown in group else group[0])}
+    first = {shown: shown if shown in group else group[0] for shown, group in groups.items()}
+    return {name for name in names if name != first[text(name)]}

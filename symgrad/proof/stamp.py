@@ -46,7 +46,9 @@ class Stamp:
         ]
         if self.lines:
             where = f" at {self.sizes}" if self.sizes else ""
-            parts.append(f"{self.lines} line{'s' if self.lines > 1 else ''} equal to SymPy's componentwise derivative{where}")
+            parts.append(
+                f"{self.lines} line{'s' if self.lines > 1 else ''} equal to SymPy's componentwise derivative{where}"
+            )
         if self.reason:
             parts.append(f"sizes were not shrunk: {self.reason}")
         if self.unjudged:
