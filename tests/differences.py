@@ -1,4 +1,4 @@
-"""Derivatives from values alone: five-point differences of an expression by the interpreter, the tests' own yardstick."""
+"""Derivatives from values alone: five-point differences by the interpreter, the tests' own yardstick."""
 
 import numpy as np
 

@@ -1,4 +1,4 @@
-"""How far rounding may move a value: the interpreter's arithmetic over absolute values, the scale that tests compare by.
+"""How far rounding may move a value: the interpreter's arithmetic over absolute values, a scale for tests.
 
 `scales(expressions, arrays)` gives, entry by entry, the sum of the absolute values of all terms that went into an
 entry: of a product's factors and a sum's terms, carried through every function by the size of its slope (a first-order
@@ -54,7 +54,9 @@ def contraction(node, terms, inner, value, extents):
     for i in range(len(terms)):
         factors = [np.abs(v).astype(float) for v in inner]
         factors[i] = terms[i].astype(float)
-        operands = [x for f, indices in zip(factors, node.op.inputs, strict=True) for x in (f, [letters[k] for k in indices])]
+        operands = []
+        for factor, indices in zip(factors, node.op.inputs, strict=True):
+            operands += [factor, [letters[k] for k in indices]]
         kept = [letters[k] for k in node.op.output if k in letters]
         result = np.einsum(*operands, kept)
         aligned = [n if k in letters else 1 for k, n in zip(node.op.output, shape, strict=True)]

@@ -13,10 +13,10 @@ import numpy as np
 from random_operations import FORCED, OPERATIONS
 from random_pool import Grower
 
-from symgrad.interpreter import evaluate_all
 from symgrad.expression import ops, sizes
 from symgrad.expression.node import leaves, topological, users
 from symgrad.expression.scalars import COMPARISONS
+from symgrad.interpreter import evaluate_all
 
 MARGIN = 1e-3  # least distance of an argument from a kink or a jump
 FORCED_EACH = 4  # of every expression; with 200 expressions each operation comes at least 10 times
@@ -48,7 +48,8 @@ def make(number):
         shared = [n for n, who in users(order).items() if len(who) > 1 and n.args]
         wrt = differentiable(loss)
         bound = {size for leaf in leaves([loss]).values() for size in sizes.names(leaf.shape)}
-        if depth(order) < 8 or len(shared) < 3 or not wrt or set(sizes.names(s for n in order for s in n.shape)) - bound:
+        lost = set(sizes.names(s for n in order for s in n.shape)) - bound
+        if depth(order) < 8 or len(shared) < 3 or not wrt or lost:
             continue
         for _ in range(10):
             arrays = {name: grower.array(leaf) for name, leaf in leaves([loss]).items()}

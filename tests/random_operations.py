@@ -21,13 +21,6 @@ def integer_comparison(g):
     g.add(sg.where(other, row, row * 0.5), 3.0)
 
 
-def real_from_integers(g):
-    """Integers stand directly in real arithmetic."""
-    x, b = g.matrix()
-    y = g.indices((x.shape[1],), 3)
-    g.add((x + y) / (1 + y), b + 2)
-
-
 def matmul(g):
     x, b = g.matrix(1.5)
     way = g.rng.integers(5)
@@ -53,14 +46,23 @@ def matmul(g):
 
 
 def einsum(g):
-    x, b = g.matrix(1.2)
-    y, c = g.matrix(1.2)
+    x, _b = g.matrix(1.2)
+    y, _c = g.matrix(1.2)
     n, m = x.shape
     v = g.leaf((m,)).expr
     g.used.add(v)
-    ways = [("ij,ij->i", (x, x), m), ("ij,j->ji", (x, v), 1), ("ij,kj->ik", (x, x), m), ("ij,ik,k->jk", (x, x, v), n),
-            ("ij,ij,j->j", (x, x, v), n), ("ij->ji", (x,), 1), ("ij,j,ij->", (x, v, x), 400), ("ij,kl->ijkl", (x, y), 1),
-            ("i,j->ij", (v, v), 1), ("ij->j", (x,), n)]  # fmt: skip
+    ways = [
+        ("ij,ij->i", (x, x), m),
+        ("ij,j->ji", (x, v), 1),
+        ("ij,kj->ik", (x, x), m),
+        ("ij,ik,k->jk", (x, x, v), n),
+        ("ij,ij,j->j", (x, x, v), n),
+        ("ij->ji", (x,), 1),
+        ("ij,j,ij->", (x, v, x), 400),
+        ("ij,kl->ijkl", (x, y), 1),
+        ("i,j->ij", (v, v), 1),
+        ("ij->j", (x,), n),
+    ]
     subscripts, operands, count = ways[g.rng.integers(len(ways) - (0 if _entries(g, x, y) < 1000 else 3))]
     if subscripts == "ij,kl->ijkl" and _entries(g, x, y) > 1000:
         subscripts, operands, count = "ij,ij->i", (x, x), m
@@ -77,7 +79,12 @@ def diagonal(g):
     way = g.rng.integers(4)
     n = x.shape[1]
     bound = b * b * g.length(x.shape[0])
-    value = [sg.einsum("ii->i", square), sg.einsum("ii->", square), sg.einsum("ij,jj->i", square, square), square * sg.identity(n)][way]
+    value = [
+        sg.einsum("ii->i", square),
+        sg.einsum("ii->", square),
+        sg.einsum("ij,jj->i", square, square),
+        square * sg.identity(n),
+    ][way]
     g.add(value, [bound, bound * g.length(n), bound * bound * g.length(n), bound][way])
 
 
@@ -85,13 +92,17 @@ def delta(g):
     x, b = g.matrix(1.5)
     n, m = x.shape
     way = g.rng.integers(3)
-    value = [sg.identity(n) @ x, x @ (2 * sg.identity(m)), sg.einsum("ij,jk,kl->il", x, sg.identity(m), sg.identity(m))][way]
+    value = [
+        sg.identity(n) @ x,
+        x @ (2 * sg.identity(m)),
+        sg.einsum("ij,jk,kl->il", x, sg.identity(m), sg.identity(m)),
+    ][way]
     g.add(value + x, 3 * b)
 
 
 def batched(g):
     """A tensor of rank 3 and products over its batch."""
-    x, b = g.matrix(1.0)
+    x, _b = g.matrix(1.0)
     v = g.leaf((2,)).expr
     g.used.add(v)
     t = sg.einsum("k,ij->kij", v, x)
@@ -147,13 +158,16 @@ def one_hot(g):
     x, b = g.matrix()
     if isinstance(x.shape[1], int):
         y = g.indices(x.shape[:1], x.shape[1])
-        g.add(sg.sum(x * sg.one_hot(y, x.shape[1]), axis=1) if g.rng.random() < 0.5 else x - sg.one_hot(y, x.shape[1]), b + 1)
+        g.add(
+            sg.sum(x * sg.one_hot(y, x.shape[1]), axis=1) if g.rng.random() < 0.5 else x - sg.one_hot(y, x.shape[1]),
+            b + 1,
+        )
     else:
         g.add(x.T @ sg.one_hot(g.indices(x.shape[:1], 3), 3), b * g.length(x.shape[0]))
 
 
 def cross_entropy(g):
-    x, b = g.real(fits=lambda e: e.ndim == 2 and isinstance(e.shape[1], int))
+    x, _b = g.real(fits=lambda e: e.ndim == 2 and isinstance(e.shape[1], int))
     y = g.indices(x.shape[:1], x.shape[1]) if x.ndim == 2 and isinstance(x.shape[1], int) else None
     if y is None:
         x, y = g.leaf((2, 3)).expr, g.indices((2,), 3)
@@ -195,11 +209,6 @@ def reshape(g):
         g.add(sg.reshape(sg.reshape(x, (-1,)), x.shape) * x, b * b)
 
 
-def named(g):
-    x, b = g.real()
-    g.add((x * 0.9).named(g.name("h")), b)
-
-
 def array(g):
     x, b = g.matrix()
     if isinstance(x.shape[1], int):
@@ -212,7 +221,28 @@ def leaf(g):
     g.leaf(tuple(g.dims[a] for a in g.rng.permutation(3)[: g.rng.integers(0, 3)]))
 
 
-TENSORS = [integer_comparison, real_from_integers, matmul, einsum, diagonal, delta, batched, repeated, summed, extent_mean, largest("max"),
-           largest("min"), logsumexp, softmax, one_hot, cross_entropy, distribution, take, scatter, reshape, named, array, leaf]  # fmt: skip
+TENSORS = [
+    integer_comparison,
+    matmul,
+    einsum,
+    diagonal,
+    delta,
+    batched,
+    repeated,
+    summed,
+    extent_mean,
+    largest("max"),
+    largest("min"),
+    logsumexp,
+    softmax,
+    one_hot,
+    cross_entropy,
+    distribution,
+    take,
+    scatter,
+    reshape,
+    array,
+    leaf,
+]
 FORCED = [*SCALARS, *TENSORS]
 OPERATIONS = [*FORCED, *MORE, matmul]

@@ -16,10 +16,28 @@ def unary(function, limit, bound):
     return operation
 
 
-UNARY = [unary(*row) for row in (
-    ("exp", 1.4, 4.1), ("expm1", 1.2, 2.4), ("log1p", 0.6, 1.0), ("sin", 3, 1), ("cos", 3, 1), ("tan", 1, 1.6), ("atan", 3, 1.3),
-    ("sinh", 1.4, 2), ("cosh", 1.4, 2.2), ("tanh", 3, 1), ("erf", 3, 1), ("sigmoid", 3, 1), ("softplus", 3, lambda b: b + 0.7),
-    ("relu", 3, lambda b: b), ("abs", 3, lambda b: b), ("sign", 3, 1), ("floor", 3, lambda b: b + 1))]  # fmt: skip
+UNARY = [
+    unary(*row)
+    for row in (
+        ("exp", 1.4, 4.1),
+        ("expm1", 1.2, 2.4),
+        ("log1p", 0.6, 1.0),
+        ("sin", 3, 1),
+        ("cos", 3, 1),
+        ("tan", 1, 1.6),
+        ("atan", 3, 1.3),
+        ("sinh", 1.4, 2),
+        ("cosh", 1.4, 2.2),
+        ("tanh", 3, 1),
+        ("erf", 3, 1),
+        ("sigmoid", 3, 1),
+        ("softplus", 3, lambda b: b + 0.7),
+        ("relu", 3, lambda b: b),
+        ("abs", 3, lambda b: b),
+        ("sign", 3, 1),
+        ("floor", 3, lambda b: b + 1),
+    )
+]
 
 
 def of_positive(function, bound):
@@ -74,10 +92,16 @@ def divide(g):
 def power(g):
     way = g.rng.integers(6)
     x, b = g.real(1.5)
-    p, c = g.positive(x)
+    p, _c = g.positive(x)
     whole = int(g.rng.integers(2, 6))
-    choices = [(lambda: p**x, 20), (lambda: x**whole, b**whole), (lambda: p**-1, 4), (lambda: p**0.5, 3), (lambda: p**-0.5, 2),
-               (lambda: 1.5**x, 2)]  # fmt: skip
+    choices = [
+        (lambda: p**x, 20),
+        (lambda: x**whole, b**whole),
+        (lambda: p**-1, 4),
+        (lambda: p**0.5, 3),
+        (lambda: p**-0.5, 2),
+        (lambda: 1.5**x, 2),
+    ]
     g.add(choices[way][0](), choices[way][1])
 
 
@@ -148,23 +172,68 @@ def flag(g):
 
 def naive(g):
     """Stable functions as people write them."""
-    x, b = g.real(2.0)
+    x, _b = g.real(2.0)
     y, _ = g.partner(x, 2.0)
     rows = x if x.ndim else sg.reshape(x, (1,))
     e = sg.exp(x)
-    ways = [(lambda: sg.log(1 + e), 2.2), (lambda: 1 / (1 + sg.exp(-x)), 1), (lambda: e / (1 + e), 1),
-            (lambda: sg.log(sg.softmax(rows)), 9), (lambda: sg.exp(rows) / sg.sum(sg.exp(rows), axis=-1, keepdims=True), 1),
-            (lambda: sg.log(sg.sum(sg.exp(rows), axis=-1)), 5), (lambda: sg.log(e + sg.exp(y)), 3),
-            (lambda: (e - sg.exp(-x)) / (e + sg.exp(-x)), 1), (lambda: 1 - sg.sigmoid(x), 1), (lambda: sg.log(sg.sigmoid(x)), 2.2),
-            (lambda: e - 1, 6.4), (lambda: sg.log(1 + x**2), 1.7), (lambda: sg.log(sg.sqrt(x**2 + 1)), 1),
-            (lambda: sg.exp(sg.log(x**2 + 0.5)), 4.5), (lambda: sg.log(e) + x, 4), (lambda: sg.log(1 - sg.exp(-(x**2) - 1)), 1),
-            (lambda: sg.softmax(rows - sg.mean(rows, axis=-1, keepdims=True)), 1),
-            (lambda: x * sg.log(sg.sigmoid(y)) + (1 - x) * sg.log(1 - sg.sigmoid(y)), 9), (lambda: x + x - 3 * x * y + y * x, 20),
-            (lambda: (x - y) / 3 - (x + y) / 3, 3), (lambda: e * sg.sigmoid(-x), 1), (lambda: sg.where(x > y, 3 * x, 0), 6)]  # fmt: skip
+    ways = [
+        (lambda: sg.log(1 + e), 2.2),
+        (lambda: 1 / (1 + sg.exp(-x)), 1),
+        (lambda: e / (1 + e), 1),
+        (lambda: sg.log(sg.softmax(rows)), 9),
+        (lambda: sg.exp(rows) / sg.sum(sg.exp(rows), axis=-1, keepdims=True), 1),
+        (lambda: sg.log(sg.sum(sg.exp(rows), axis=-1)), 5),
+        (lambda: sg.log(e + sg.exp(y)), 3),
+        (lambda: (e - sg.exp(-x)) / (e + sg.exp(-x)), 1),
+        (lambda: 1 - sg.sigmoid(x), 1),
+        (lambda: sg.log(sg.sigmoid(x)), 2.2),
+        (lambda: e - 1, 6.4),
+        (lambda: sg.log(1 + x**2), 1.7),
+        (lambda: sg.log(sg.sqrt(x**2 + 1)), 1),
+        (lambda: sg.exp(sg.log(x**2 + 0.5)), 4.5),
+        (lambda: sg.log(e) + x, 4),
+        (lambda: sg.log(1 - sg.exp(-(x**2) - 1)), 1),
+        (lambda: sg.softmax(rows - sg.mean(rows, axis=-1, keepdims=True)), 1),
+        (lambda: x * sg.log(sg.sigmoid(y)) + (1 - x) * sg.log(1 - sg.sigmoid(y)), 9),
+        (lambda: x + x - 3 * x * y + y * x, 20),
+        (lambda: (x - y) / 3 - (x + y) / 3, 3),
+        (lambda: e * sg.sigmoid(-x), 1),
+        (lambda: sg.where(x > y, 3 * x, 0), 6),
+    ]
     make, bound = ways[g.rng.integers(len(ways))]
     g.add(make(), bound)
 
 
-SCALARS = [*UNARY, *POSITIVE, add, subtract, multiply, negative, divide, power, *BINARY, where, *COMPARE, logic, truncated, cast, flag,
-           naive]  # fmt: skip
+def real_from_integers(g):
+    """Integers stand directly in real arithmetic."""
+    x, b = g.matrix()
+    y = g.indices((x.shape[1],), 3)
+    g.add((x + y) / (1 + y), b + 2)
+
+
+def named(g):
+    x, b = g.real()
+    g.add((x * 0.9).named(g.name("h")), b)
+
+
+SCALARS = [
+    *UNARY,
+    *POSITIVE,
+    add,
+    subtract,
+    multiply,
+    negative,
+    divide,
+    power,
+    *BINARY,
+    where,
+    *COMPARE,
+    logic,
+    truncated,
+    cast,
+    flag,
+    naive,
+    real_from_integers,
+    named,
+]
 MORE = [multiply, add, naive, naive]  # drawn more often

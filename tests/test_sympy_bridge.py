@@ -182,9 +182,9 @@ def test_tensor_operations_have_sympy_forms():
     values = {f"m_{i}_{j}": 0.4 * i - 0.9 * j + 0.2 for i in range(2) for j in range(2)}
     given = {"m": np.array([[0.2, -0.7], [0.6, -0.3]]), "y": [0, 1]}
     expressions = [
-        sg.softmax(m), sg.logsumexp(m), sg.max(m, axis=0), sg.min(m), m @ m.T, sg.sum(m, axis=1, keepdims=True), sg.mean(m),
-        sg.reshape(m, (4,)), sg.where(m > 0, m, 0), sg.cast(m > 0, "real") * 2, sg.one_hot(y, 2) * m, sg.identity(2) @ m,
-        sg.cast(m, "integer") + 1,
+        sg.softmax(m), sg.logsumexp(m), sg.max(m, axis=0), sg.min(m), m @ m.T, sg.sum(m, axis=1, keepdims=True),
+        sg.mean(m), sg.reshape(m, (4,)), sg.where(m > 0, m, 0), sg.cast(m > 0, "real") * 2, sg.one_hot(y, 2) * m,
+        sg.identity(2) @ m, sg.cast(m, "integer") + 1,
     ]  # fmt: skip
     for expression in expressions:
         got = sg.to_sympy(expression)

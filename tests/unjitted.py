@@ -14,8 +14,11 @@ def call(kernel, arrays):
     def run(values, threads):
         width = max([s if isinstance(s, int) else 4096 for s in machine.assembled.block], default=0)
         real = machine.assembled.program.real
-        own = {"work": np.empty(tiles.WORK_BYTES // np.dtype(real).itemsize, real), "block": np.full(BLOCK * width + 1, np.nan, real),
-               "meeting": np.zeros(64, np.int64)}  # fmt: skip
+        own = {
+            "work": np.empty(tiles.WORK_BYTES // np.dtype(real).itemsize, real),
+            "block": np.full(BLOCK * width + 1, np.nan, real),
+            "meeting": np.zeros(64, np.int64),
+        }
         for name, array in values.items():
             if name in machine.assembled.temporaries and array.dtype.kind == "f":
                 array.fill(np.nan)  # what is read before it is written shows
