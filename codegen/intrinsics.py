@@ -17,13 +17,13 @@ from symgrad.codegen.tiles import symbol
 
 
 def flat(kind: Any) -> bool:
-    """Whether a Numba type is a one-dimensional contiguous array."""
-    return isinstance(kind, types.Array) and kind.ndim == 1 and kind.layout == "C"
+    """Whether a Numba type is a one-dimensional contiguous array, or a bare pointer to one as kernels have them."""
+    return isinstance(kind, types.CPointer) or (isinstance(kind, types.Array) and kind.ndim == 1 and kind.layout == "C")
 
 
 def data_pointer(context: Any, builder: ir.IRBuilder, kind: Any, value: ir.Value) -> ir.Value:
     """The address of an array's first element."""
-    return context.make_array(kind)(context, builder, value).data
+    return value if isinstance(kind, types.CPointer) else context.make_array(kind)(context, builder, value).data
 
 
 @intrinsic

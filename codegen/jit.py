@@ -36,26 +36,18 @@ SIGNATURE = (types.int64, types.int64, TABLE)
 
 
 def _reader(dtype: str) -> Callable[..., Any]:
-    """An intrinsic that sees the address at a place of the table as a flat array."""
-    kind = types.Array(numba.from_dtype(np.dtype(dtype)), 1, "C")
+    """An intrinsic that sees the address at a place of the table as entries of a dtype.
+
+    A bare pointer, not an array: an array's index may be negative and would wrap around, and the test for that keeps
+    every loop from being vectorised.
+    """
+    kind = types.CPointer(numba.from_dtype(np.dtype(dtype)))
 
     @intrinsic
     def read(typing_context, table, place):  # type: ignore[no-untyped-def]
         def generate(context: Any, builder: ir.IRBuilder, signature: Any, arguments: Any) -> ir.Value:
-            table, place = arguments
-            address = builder.load(builder.gep(table, [place]))
-            view = context.make_array(kind)(context, builder)
-            item = context.get_abi_sizeof(context.get_data_type(kind.dtype))
-            word = context.get_value_type(types.intp)
-            many = ir.Constant(word, 1 << 40)  # the true length is not needed: kernels never ask for it
-            view.data = builder.inttoptr(address, view.data.type)
-            view.itemsize = ir.Constant(word, item)
-            view.nitems = many
-            view.shape = ir.Constant.literal_array([many])
-            view.strides = ir.Constant.literal_array([ir.Constant(word, item)])
-            view.meminfo = ir.Constant(view.meminfo.type, None)
-            view.parent = ir.Constant(view.parent.type, None)
-            return view._getvalue()
+            address = builder.load(builder.gep(arguments[0], [arguments[1]]))
+            return builder.inttoptr(address, context.get_value_type(kind))
 
         return kind(TABLE, types.int64), generate
 

@@ -222,14 +222,14 @@ class Lowering:
         for i, argument in enumerate(node.args):
             text = self.value(argument, aligned(argument, index), scope)
             condition = function == "where" and i == 0
-            texts.append(text if condition else scalar_text.convert(text, argument.kind, wanted))
+            texts.append(text if condition else scalar_text.convert(whole(text, argument), argument.kind, wanted))
         return scalar_text.apply(function, wanted, texts, node.args[1] if function == "power" else None)
 
     def contraction(self, node: Expr, index: Index, scope: Scope) -> str:
         op = node.op
         assert isinstance(op, Contraction)
         at = dict(zip(op.output, index, strict=True))
-        factors = [scalar_text.convert(self.value(a, tuple(at[i] for i in indices), scope), a.kind, node.kind)
+        texts = [self.value(a, tuple(at[i] for i in indices), scope) for indices, a in zip(op.inputs, node.args, strict=True)]
                    for indices, a in zip(op.inputs, node.args, strict=True)]  # fmt: skip
         return "(" + " * ".join(factors) + ")" if len(factors) > 1 else factors[0]
 

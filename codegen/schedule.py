@@ -260,7 +260,7 @@ def make_schedule(
         if node in stored:
             stages.append(Stage([node], [None], only_training=node not in forward))
     stages += _update_stages(assignments, stored)
-    _fuse_products(stages, order, stored)
+    _fuse_products(stages, order, stored, {plain_view(w) for w in wanted.values()})
     check_updates(stages, stored)
     inputs = {n.op.name: n for n in order if isinstance(n.op, Leaf)} | {leaf.name: leaf for leaf, _ in assignments}
     return Schedule(stages, wanted, assignments, inputs, names, stored)
@@ -288,11 +288,11 @@ def _update_stages(assignments: Sequence[tuple[Expr, Expr]], stored: set[Expr]) 
     return stages
 
 
-def _fuse_products(stages: list[Stage], order: Sequence[Expr], stored: set[Expr]) -> None:
+def _fuse_products(stages: list[Stage], order: Sequence[Expr], stored: set[Expr], outputs: Collection[Expr]) -> None:
     """A matrix product that one stage alone uses, entry by entry, is computed inside that stage, block by block."""
     using = users(order)
     home = {node: stage for stage in stages for node in stage.nodes}
-    for candidate in [s.nodes[0] for s in stages if s.targets == [None]]:
+    for candidate in [s.nodes[0] for s in stages if s.targets == [None] and s.nodes[0] not in outputs]:
         product = as_product(candidate)
         if not product or product.batch or len(candidate.shape) != 2:
             continue

@@ -10,7 +10,6 @@ x/3 - y/3 is 50 % wrong near cancellation. Cancelling a/a needs an `a` that is n
 from __future__ import annotations
 
 import functools
-import math
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, field
 from fractions import Fraction
@@ -19,7 +18,7 @@ from typing import Any
 from symgrad.expression import ops
 from symgrad.expression.node import Expr, as_expr, binary, make
 from symgrad.expression.ops import Constant, Elementwise, Extent, Named
-from symgrad.expression.scalars import BOOLEAN, INTEGER, REAL
+from symgrad.expression.scalars import BOOLEAN, REAL
 
 ARITHMETIC = ("add", "subtract", "multiply", "divide", "negative", "power")
 NEVER_ZERO = ("exp", "sigmoid", "cosh", "softplus")
@@ -239,25 +238,8 @@ def _flip(term: Term) -> Term:
     return term
 
 
-def _whole(node: Expr) -> Expr | None:
-    """Arithmetic on whole numbers, computed: the 2 - 1 of a power's derivative."""
-    function = node.op.function if isinstance(node.op, Elementwise) else ""
-    if function not in ("add", "subtract", "multiply", "negative"):
-        return None
-    values = [number_of(a) or Fraction(0) for a in node.args]
-    result: Any = {
-        "add": sum(values),
-        "subtract": values[0] - values[-1],
-        "multiply": math.prod(values),
-        "negative": -values[0],
-    }[function]
-    return as_expr(int(result)) if abs(result) < 2**53 else None
-
-
 def normal_form(node: Expr) -> Expr | None:
     """Sums and products collected; None where nothing changes."""
-    if node.kind == INTEGER and all(number_of(a) is not None for a in node.args):
-        return _whole(node)
     if _function(node) not in ARITHMETIC:
         return None
     terms = collect(sum_of(node))
