@@ -41,7 +41,7 @@ def _reader(dtype: str) -> Callable[..., Any]:
     A bare pointer, not an array: an array's index may be negative and would wrap around, and the test for that keeps
     every loop from being vectorised.
     """
-    kind = types.CPointer(numba.from_dtype(np.dtype(dtype)))
+    kind = types.CPointer(numba.from_dtype(np.dtype("uint8" if dtype == "bool_" else dtype)))
 
     @intrinsic
     def read(typing_context, table, place):  # type: ignore[no-untyped-def]

@@ -115,9 +115,11 @@ def position(shape: Shape, index: Index) -> str:
 class Scope:
     """Statements in the making and the values they have computed; an inner scope sees the outer ones' values."""
 
-    def __init__(self, body: list[Statement], outer: Scope | None = None) -> None:
+    def __init__(self, body: list[Statement], outer: Scope | None = None, index: str = "") -> None:
         self.body = body
         self.outer = outer
+        self.index = index  # of the loop whose body this is
+        self.rows: dict[str, str] = {}  # picked rows by index, looked up once
         self.known: dict[tuple[Expr, Index], str] = {}
 
     def find(self, key: tuple[Expr, Index]) -> str | None:
@@ -156,14 +158,26 @@ class Lowering:
             self.buffers[node] = self.names.fresh(wish)
         return self.buffers[node]
 
-    def load(self, node: Expr, index: Index) -> str:
+    def row(self, index: str, scope: Scope | None) -> str:
+        """The row that a position of the batch stands for, looked up in the loop over positions, not further inside."""
+        while scope is not None and scope.index != index:
+            scope = scope.outer
+        if scope is None:
+            return f"rows[first + {index}]"
+        if index not in scope.rows:
+            scope.rows[index] = self.names.fresh("row")
+            scope.body.insert(0, Let(scope.rows[index], f"rows[first + {index}]"))
+        return scope.rows[index]
+
+    def load(self, node: Expr, index: Index, scope: Scope | None = None) -> str:
         """The entry of a buffer."""
         self.reads.append((node, index))
         if node in self.stepped:
             return f"{self.buffer(node)}[step]"
         if node in self.gathered:
-            index = (f"rows[first + {index[0]}]", *index[1:])
-        return f"{self.buffer(node)}[{position(node.shape, index)}]"
+            index = (self.row(index[0], scope), *index[1:])
+        text = f"{self.buffer(node)}[{position(node.shape, index)}]"
+        return f"({text} != 0)" if node.kind == BOOLEAN else text  # stored as bytes
 
     def begin_stage(self) -> None:
         """Forget the scalars of the stage before."""
@@ -198,7 +212,7 @@ class Lowering:
         if node in self.scratch:
             text = self.scratch[node](index)
         elif node in self.schedule.stored or isinstance(node.op, Leaf):
-            text = self.load(node, index)
+            text = self.load(node, index, scope)
         else:
             text = self._compute(node, index, scope)
         if not re.fullmatch(r"[\w.]+|real\([^()]*\)", text):
@@ -222,14 +236,14 @@ class Lowering:
         for i, argument in enumerate(node.args):
             text = self.value(argument, aligned(argument, index), scope)
             condition = function == "where" and i == 0
-            texts.append(text if condition else scalar_text.convert(whole(text, argument), argument.kind, wanted))
+            texts.append(text if condition else as_kind(text, argument, wanted))
         return scalar_text.apply(function, wanted, texts, node.args[1] if function == "power" else None)
 
     def contraction(self, node: Expr, index: Index, scope: Scope) -> str:
         op = node.op
         assert isinstance(op, Contraction)
         at = dict(zip(op.output, index, strict=True))
-        texts = [self.value(a, tuple(at[i] for i in indices), scope) for indices, a in zip(op.inputs, node.args, strict=True)]
+        factors = [as_kind(self.value(a, tuple(at[i] for i in indices), scope), a, node.kind)
                    for indices, a in zip(op.inputs, node.args, strict=True)]  # fmt: skip
         return "(" + " * ".join(factors) + ")" if len(factors) > 1 else factors[0]
 
@@ -238,7 +252,8 @@ class Lowering:
         flat = position(node.shape, index)
         if source in self.schedule.stored and source not in self.scratch:
             self.reads.append((source, ("",) * source.ndim))
-            return f"{self.buffer(source)}[{flat}]"
+            text = f"{self.buffer(source)}[{flat}]"
+            return f"({text} != 0)" if source.kind == BOOLEAN else text
         parts, rest = [], f"({flat})"
         for axis, size in enumerate(source.shape):
             below = product_text([size_text(s) for s in source.shape[axis + 1 :]])
@@ -276,6 +291,13 @@ class Lowering:
         return scalar_text.convert(self.value(source, index, scope), source.kind, node.kind)
 
 
+def as_kind(text: str, node: Expr, want: str) -> str:
+    """Text of a node's entry as another kind; integers compute with 64 bits, however an input stores them."""
+    if node.kind == want == INTEGER and not isinstance(node.op, Constant | Elementwise):
+        return f"int64({text})"
+    return scalar_text.convert(text, node.kind, want)
+
+
 def aligned(node: Expr, index: Index) -> Index:
     """The index of a broadcast argument: trailing axes, 0 along axes of size 1."""
     tail = index[len(index) - node.ndim :]
@@ -302,4 +324,5 @@ _HANDLERS: dict[type[ops.Op], Callable[[Lowering, Expr, Index, Scope], str]] = {
     ops.Extent: _extent,
     ops.Identity: _identity,
 }
-__all__ = ["INTEGER", "REAL", "Index", "Lowering", "Names", "Scope", "aligned", "position", "product_text", "size_text"]
+__all__ = ["INTEGER", "REAL", "Index", "Lowering", "Names", "Scope", "aligned", "as_kind"]
+__all__ += ["position", "product_text", "size_text"]

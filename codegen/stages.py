@@ -12,12 +12,12 @@ from collections.abc import Callable, Sequence
 
 from symgrad.codegen import scalar_text
 from symgrad.codegen.loops import Call, If, Let, Loop, Statement, Store
-from symgrad.codegen.lower import Index, Lowering, Scope, position, product_text, size_text
+from symgrad.codegen.lower import Index, Lowering, Scope, as_kind, position, product_text, size_text
 from symgrad.codegen.reductions import HEAVY
 from symgrad.codegen.schedule import Product, Stage, as_product, is_heavy, is_permutation, plain_view
 from symgrad.expression.node import Expr
 from symgrad.expression.ops import Constant, Contraction
-from symgrad.expression.scalars import INTEGER, REAL
+from symgrad.expression.scalars import BOOLEAN, INTEGER, REAL
 from symgrad.expression.sizes import Size
 
 BLOCK = 56  # rows of a fused product computed at a time: a multiple of every tile's height
@@ -65,7 +65,7 @@ class Builder:
             name = self.lowering.names.fresh("ijklpq"[axis % 6])
             loop = Loop(name, *self.bounds(axis))
             scope.body.append(loop)
-            scope, index[axis] = Scope(loop.body, scope), name
+            scope, index[axis] = Scope(loop.body, scope, name), name
             self.axis_of[name] = axis
         return index, scope
 
@@ -76,12 +76,14 @@ class Builder:
             name = self.lowering.names.fresh("m")
             loop = Loop(name, "0", size_text(size))
             scope.body.append(loop)
-            scope = Scope(loop.body, scope)
+            scope = Scope(loop.body, scope, name)
             names.append(name)
         return tuple(names), scope
 
     def store(self, node: Expr, target: Expr | None, index: Index, text: str, add: bool = False) -> Store:
         buffer = target if target is not None else node
+        if node.kind == BOOLEAN:
+            text = f"(1 if {text} else 0)"  # stored as bytes
         return Store(self.lowering.buffer(buffer), position(node.shape, index), text, add)
 
     def entrywise(self) -> None:
@@ -186,7 +188,7 @@ class Builder:
         loop.body.append(rows)
         offset = f" - {columns[0]}" if columns[0] != "0" else ""
         self.lowering.scratch[node] = lambda index: f"block[({index[0]} - {first})*{width} + {index[1]}{offset}]"
-        self._finish((i, j), Scope(column.body, Scope(rows.body, outer)))
+        self._finish((i, j), Scope(column.body, Scope(rows.body, outer, i), j))
         del self.lowering.scratch[node]
 
     def generic_contraction(self, node: Expr) -> None:
@@ -213,7 +215,7 @@ class Builder:
 
     def _term(self, node: Expr, at: dict[int, str], scope: Scope) -> str:
         assert isinstance(node.op, Contraction)
-        values = [scalar_text.convert(self.lowering.value(a, tuple(at[i] for i in indices), scope), a.kind, node.kind)
+        values = [as_kind(self.lowering.value(a, tuple(at[i] for i in indices), scope), a, node.kind)
                   for indices, a in zip(node.op.inputs, node.args, strict=True)]  # fmt: skip
         return " * ".join(values)
 

@@ -58,8 +58,8 @@ ROWS = (
     Scalar("erf", 1, REAL, lambda s, a: s.erf(a), ("g * 1.1283791670955126 * exp(-(a**2))",)),  # 2/sqrt(pi)
     Scalar("sigmoid", 1, REAL, lambda s, a: 1 / (1 + s.exp(-a)), ("g * sigmoid(a) * sigmoid(-a)",)),
     Scalar("softplus", 1, REAL, lambda s, a: s.log(1 + s.exp(a)), ("g * sigmoid(a)",)),
-    Scalar("logaddexp", 2, REAL, lambda s, a, b: s.log(s.exp(a) + s.exp(b)), ("g * sigmoid(a - b)",
-           "g * sigmoid(b - a)")),
+    Scalar("logaddexp", 2, REAL, lambda s, a, b: s.log(s.exp(a) + s.exp(b)),
+           ("g * sigmoid(a - b)", "g * sigmoid(b - a)")),
     Scalar("relu", 1, PROMOTE, lambda s, a: s.Piecewise((a, a > 0), (0, True)), ("where(a > 0, g, 0)",),
            smooth=False),
     Scalar("abs", 1, PROMOTE, lambda s, a: s.Abs(a), ("g * sign(a)",), smooth=False),
