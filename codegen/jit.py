@@ -14,6 +14,7 @@ import numpy as np
 from llvmlite import ir  # type: ignore[import-untyped]
 
 from symgrad.codegen.elementary import ELEMENTARY
+from symgrad.codegen.emit import I64, external
 from symgrad.codegen.host import host
 from symgrad.codegen.intrinsics import INTRINSICS
 from symgrad.codegen.runtime import DTYPES, share
@@ -65,6 +66,16 @@ def size(typing_context, table, place):  # type: ignore[no-untyped-def]
     return types.int64(TABLE, types.int64), generate
 
 
+@intrinsic
+def cycles(typing_context):  # type: ignore[no-untyped-def]
+    """The processor's cycle counter."""
+
+    def generate(context: Any, builder: ir.IRBuilder, signature: Any, arguments: Any) -> ir.Value:
+        return builder.call(external(builder.module, "llvm.readcyclecounter", ir.FunctionType(I64, [])), [])
+
+    return types.int64(), generate
+
+
 def namespace(real: str) -> dict[str, Any]:
     """The globals of generated source when Numba compiles it."""
     words = {
@@ -76,7 +87,7 @@ def namespace(real: str) -> dict[str, Any]:
     }
     readers = {f"{dtype}_array": _reader(dtype) for dtype in DTYPES}
     functions = {name: row.compiled for name, row in ELEMENTARY.items()}
-    return {**functions, **INTRINSICS, **readers, **words, "size": size, "share": SHARE}
+    return {**functions, **INTRINSICS, **readers, **words, "size": size, "share": SHARE, "cycles": cycles}
 
 
 def compile_object(text: str, function: str, real: str) -> tuple[bytes, str]:

@@ -14,6 +14,7 @@ from typing import Any, overload
 import numpy as np
 
 from symgrad.codegen import cache, native, tiles
+from symgrad.codegen.lower import size_text
 from symgrad.codegen.pool import Pool
 from symgrad.codegen.program import Assembled, assemble, dtype_of
 from symgrad.codegen.schedule import make_schedule, plain_view
@@ -151,7 +152,7 @@ class Kernel:
             raise BindingError(f"{', '.join(empty)} is 0: there is nothing to compute over an empty batch")
         check_indices(self._picked, arrays, extents)
         assembled = self._machine.assembled
-        values: dict[str, np.ndarray | int] = {name: extents[name] for name in assembled.sizes}
+        values: dict[str, np.ndarray | int] = {size_text(name): extents[name] for name in assembled.sizes}
         for slot, leaf in assembled.inputs.items():
             values[slot] = flat(arrays[leaf.name], dtype_of(leaf, self.dtype))
         for slot, node in assembled.constants.items():

@@ -14,7 +14,7 @@ from symgrad.codegen import scalar_text
 from symgrad.codegen.loops import Let, Statement
 from symgrad.codegen.schedule import Schedule
 from symgrad.errors import CompileError
-from symgrad.expression import ops
+from symgrad.expression import ops, sizes
 from symgrad.expression.node import Expr
 from symgrad.expression.ops import Constant, Contraction, Elementwise, Leaf
 from symgrad.expression.scalars import BOOLEAN, INTEGER, REAL
@@ -59,7 +59,7 @@ RESERVED = {
     "kernel",
     "first",
     "step",
-    "first_step",
+    "spent", "clock", "cycles", "first_step",
     "last_step",
     "batch_size",
     "total_rows",
@@ -92,9 +92,19 @@ class Names:
         return name
 
 
+def size_name(name: str) -> str:
+    """What a size is called in generated code: its own name, unless that means something there or is not ASCII."""
+    taken = name in RESERVED or keyword.iskeyword(name)
+    taken = taken or name.startswith(("_", "kept_", "size_")) or name.endswith("_array")
+    plain = "".join(c if c.isascii() else f"{ord(c):x}" for c in name)
+    return f"size_{plain}" if taken or plain != name else name
+
+
 def size_text(size: Size) -> str:
     """A size in generated code."""
-    return str(size) if isinstance(size, int | str) else f"({size})"
+    if isinstance(size, int | str):
+        return size_name(size) if isinstance(size, str) else str(size)
+    return "(" + re.sub(r"[^\W\d]\w*", lambda found: size_name(found[0]), str(size)) + ")"
 
 
 def product_text(factors: Sequence[str]) -> str:
@@ -148,8 +158,8 @@ class Lowering:
         self.prologue: list[Statement] = []  # scalars of the stage under way, computed once before its loops
         self.scalars: dict[Expr, str] = {}
         self._wide = False  # scalars are computed in float64
-        for name in {s for n in (*schedule.inputs.values(), *schedule.stored) for s in n.shape if isinstance(s, str)}:
-            self.names._used.add(name)
+        for name in sizes.names(s for n in (*schedule.inputs.values(), *schedule.stored) for s in n.shape):
+            self.names._used.add(size_name(name))
 
     def buffer(self, node: Expr) -> str:
         """The name of the buffer that holds a node."""

@@ -15,7 +15,7 @@ from symgrad.codegen.schedule import Schedule, Stage, is_permutation, make_sched
 from symgrad.codegen.sharding import Part, choose, place_barriers
 from symgrad.codegen.stages import Builder
 from symgrad.expression import sizes
-from symgrad.expression.node import Expr, leaves, make
+from symgrad.expression.node import Expr, leaves, make, topological
 from symgrad.expression.ops import Cast, Constant, Extent, Leaf, Named, Variable
 from symgrad.expression.scalars import BOOLEAN, INTEGER, REAL
 from symgrad.expression.sizes import Size
@@ -134,8 +134,9 @@ def assemble_training(
     stepped: Sequence[Expr],
     real: str,
     name: str,
+    timed: bool = False,
 ) -> Assembled:
-    """The program of a training kernel.
+    """The program of a training kernel; `timed` adds a cycle counter around every stage and every barrier.
 
     Steps `first_step` to `last_step` over `batch_size` rows each, in data order `rows`.
 
@@ -154,12 +155,14 @@ def assemble_training(
     )
     parts = assembler.parts()
     blocks = assembler.stages(parts)
+    if timed:
+        blocks = [(training, clocked(block, number, len(blocks))) for number, (training, block) in enumerate(blocks)]
     kept_scalars = [n for n, e in schedule.outputs.items() if not e.shape]
     kept_rows = [n for n, e in schedule.outputs.items() if e.shape[:1] == (batch,)]
     loop = Loop("step", "first_step", "last_step")
     loop.body += [
         Let("first", "step*batch_size"),
-        Let(batch, "min(batch_size, total_rows - first)"),
+        Let(size_text(batch), "min(batch_size, total_rows - first)"),
         *assembler.range_lines(),
     ]
     loop.body += [s for training, block in blocks if not training for s in block]
@@ -177,9 +180,20 @@ def assemble_training(
         ("rows", "int64"),
     ]
     extra += [(f"kept_{n}", "float64") for n in kept_scalars] + [(f"kept_{n}", real) for n in kept_rows]
+    extra += [("spent", "int64")] if timed else []
     result = finish(assembler, parts, [loop], name, extra, batch)
     result.scalars, result.rows = tuple(kept_scalars), tuple(kept_rows)
     return result
+
+
+def clocked(block: list[Statement], number: int, count: int) -> list[Statement]:
+    """A stage with its cycles added up for each thread; waiting for other threads is counted apart, last."""
+    barrier = block[:1] if isinstance(block[0], Call) else []
+    place = f"thread*{count + 1} + "
+    waited = Store("spent", f"{place}{count}", "cycles() - clock", True)
+    waiting: list[Statement] = [Let("clock", "cycles()"), *barrier, waited] if barrier else []
+    own: list[Statement] = [Let("clock", "cycles()"), *block[len(barrier) :]]
+    return [*waiting, *own, Store("spent", f"{place}{number}", "cycles() - clock", True)]
 
 
 def whole(node: Expr) -> Expr:
@@ -209,7 +223,8 @@ def _keep(assembler: Assembler, scalars: Sequence[str], rows: Sequence[str], bat
         width = "*".join(map(size_text, node.shape[1:])) or "1"
         index = lowering.names.fresh("k")
         source = f"{lowering.buffer(node)}[{index}]"
-        inner.append(Loop(index, "0", f"{batch}*{width}", [Store(f"kept_{name}", f"first*{width} + {index}", source)]))
+        copy = Store(f"kept_{name}", f"first*{width} + {index}", source)
+        inner.append(Loop(index, "0", f"{size_text(batch)}*{width}", [copy]))
     return (
         [Call("barrier", ("meeting", "threads")), Note("outputs of this step"), If("thread == 0", inner)]
         if inner
@@ -231,8 +246,10 @@ def finish(
     constants = {lowering.buffer(node): node for node in lowering.arrays}
     temporaries = {b: n for n, b in lowering.buffers.items() if not isinstance(n.op, Leaf | Constant)}
     nodes = [*schedule.inputs.values(), *schedule.stored, *(n for s in schedule.stages for n in s.nodes)]
-    named = [s for s in sizes.names(s for n in nodes for s in n.shape) if s != batch]
-    listed = [(s, "size") for s in named] + list(extra)
+    whole_graph = topological([*schedule.outputs.values(), *(value for _, value in schedule.updates)])
+    counted = [n.op.size for n in whole_graph if isinstance(n.op, Extent)]
+    named = [s for s in sizes.names([*(s for n in nodes for s in n.shape), *counted]) if s != batch]
+    listed = [(size_text(s), "size") for s in named] + list(extra)
     listed += [(b, dtype_of(n, real)) for b, n in {**inputs, **constants, **temporaries}.items()]
     listed += [("meeting", "int64"), ("work", real), ("block", real)]
     slots = [Slot(slot, kind, place) for place, (slot, kind) in enumerate(listed)]

@@ -6,6 +6,7 @@
 from __future__ import annotations
 
 import math
+import time
 from collections.abc import Sequence
 from typing import Any
 
@@ -45,4 +46,4 @@ def namespace(real: str) -> dict[str, Any]:
     functions = {name: row.twin for name, row in ELEMENTARY.items()}
     readers = {f"{dtype}_array": array for dtype in DTYPES}
     words = {"real": np.dtype(real).type, "int64": np.int64, "float64": np.float64, "inf": math.inf, "nan": math.nan}
-    return {**functions, **readers, **words, **TWINS, "size": size, "share": share}
+    return {**functions, **readers, **words, **TWINS, "size": size, "share": share, "cycles": time.perf_counter_ns}

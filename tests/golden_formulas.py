@@ -1,7 +1,6 @@
 """Golden formulas for the tests of identities: what a person writes, and what it is derived and simplified to.
 
-`WRITTEN` holds expressions, each with the leaves to differentiate by (none: the expression itself is simplified);
-`texts` runs the whole pipeline on all of them with the identities it is given.
+`formulas_of` runs the whole pipeline on one of them with the identities it is given; `EXPECTED` is what ALL give.
 """
 
 import symgrad as sg
@@ -13,86 +12,163 @@ from symgrad.models import mnist_mlp, mnist_mlp_deep, softmax_regression
 
 X, t, q = sg.variable("X", ("N", 3)), sg.variable("t", ("N",)), sg.variable("q", ("N",), dtype="int64")
 w, u, s = sg.parameter("w", (3,)), sg.parameter("u", (3,)), sg.parameter("s")
-z, k, r = sg.parameter("z", ("N", 4)), sg.labels("k", ("N",), classes=4), sg.parameter("r", ("N", 3))
+z, k = sg.parameter("z", ("N", 4)), sg.labels("k", ("N",), classes=4)
 A, x = sg.parameter("A", ("n", "n")), sg.parameter("x", ("n",))
-LEAVES = {e.name: e for e in (X, t, q, w, u, s, z, k, r, A, x)}
+LEAVES = {leaf.name: leaf for leaf in (X, t, q, w, u, s, z, k, A, x)}
 SCORES = (X @ w).named("a")
 LOGITS = (X @ sg.parameter("W", (3, 4)) + sg.parameter("b", (4,))).named("z")
 
 
-def model(module):
+def _model(module):
     made = module.model()
     return made.loss, list(made.parameters.values())
 
 
-WRITTEN = {
-    "softmax-regression": model(softmax_regression),
-    "mnist-mlp": model(mnist_mlp),
-    "mnist-mlp-deep": model(mnist_mlp_deep),
-    "logistic, from logits": (sg.binary_cross_entropy(SCORES, t, from_logits=True), [w]),
-    "logistic, from probabilities": (sg.binary_cross_entropy(sg.sigmoid(SCORES), t), [w]),
-    "logistic, integer targets": (sg.binary_cross_entropy(sg.sigmoid(SCORES), q), [w]),
-    "logistic, integer targets, from logits": (sg.binary_cross_entropy(SCORES, q, from_logits=True), [w]),
-    "cross-entropy of a softmax": (sg.cross_entropy(sg.softmax(z), k), [z]),
-    "cross-entropy of probabilities written out": (
-        sg.cross_entropy(sg.exp(z) / sg.sum(sg.exp(z), axis=1, keepdims=True), k), [z]),
-    "cross-entropy of a layer": (sg.cross_entropy(sg.softmax(LOGITS), k), [LOGITS]),
-} | {
-    f"{wrt}: {text}" if wrt else text: (parse(text, LEAVES), [LEAVES[name] for name in wrt.split()])
-    for wrt, text in [
-        ("w", "mean(log(1 + exp(-t*(X @ w))))"),
-        ("w", "sum((X @ w - t)**2) + s*sum(w**2)"),
-        ("x", "x @ A @ x"),
-        ("A", "sum(A*A)"),
-        ("A", "sum(identity(3) @ X.T @ X @ r.T)") if 0 else ("w", "w @ (identity(3) @ u)"),
-        ("w", "sum(where(w > 0, 3*w, 0))"),
-        ("w", "sum(reshape(reshape(w, (3, 1)), (1, 3))*u)"),
-        ("w", "sum(log(exp(w) + exp(u)))"),
-        ("w", "sum((exp(w) - exp(-w))/(exp(w) + exp(-w)))"),
-        ("w", "sum(1/(1 + exp(-w)))"),
-        ("w", "sum(exp(w)/(1 + exp(w)))"),
-        ("w", "sum(log(1 - exp(-w)))"),
-        ("w", "sum(log(-expm1(-w)))"),
-        ("w", "sum(u*(exp(w) - 1))"),
-        ("w", "sum(log(sqrt(w)))"),
-        ("w", "sum(exp(u*log(w)))"),
-        ("w", "sum(exp(log(w)))"),
-        ("w", "sum(log(exp(w)))"),
-        ("w", "sum(exp(log(1 + w)))"),
-        ("z", "sum(t*log(sum(exp(z), axis=1)))"),
-        ("z", "sum(exp(z - max(z, axis=1, keepdims=True))/sum(exp(z - max(z, axis=1, keepdims=True)), axis=1))") if 0 else ("z", "sum(softmax(z - max(z, axis=1, keepdims=True))**2)"),
-        ("z", "sum(logsumexp(z - max(z, axis=1, keepdims=True), axis=1, keepdims=True))"),
-        ("", "exp(z - logsumexp(z, axis=1, keepdims=True))"),
-        ("", "exp(z)/sum(exp(z), axis=1, keepdims=True)"),
-        ("", "log(1 + exp(w))"),
-        ("", "log(softmax(z))"),
-        ("", "log(softmax(z).T)"),
-        ("", "log(sigmoid(w))"),
-        ("", "log(1 - sigmoid(w))"),
-        ("", "1 - sigmoid(w)"),
-        ("", "exp(w)*sigmoid(-w)"),
-        ("", "log(1 + w)"),
-        ("", "log(1 - w)"),
-        ("", "mean(z)"),
-        ("", "w**(3 - 1)"),
-        ("", "(A @ A.T @ A).T"),
-        ("", "sum(sum(A, axis=1))"),
-    ]
+SOFTMAX_REGRESSION = """\
+∂W = xᵀ δ_z
+∂b = Σₙ δ_z
+where
+  δ_z = (softmax(z) − onehot(y)) / N
+  z   = x W + b
+  x   = pixels / 255"""
+
+MLP = """\
+∂W1 = xᵀ δ_net
+∂b1 = Σₙ δ_net
+∂W2 = hᵀ δ_z
+∂b2 = Σₙ δ_z
+where
+  δ_net = (δ_z W₂ᵀ) ⊙ [net > 0]
+  δ_z   = (softmax(z) − onehot(y)) / N
+  z     = h W₂ + b₂
+  h     = relu(net)
+  net   = x W₁ + b₁
+  x     = pixels / 255"""
+
+DEEP = """\
+∂W1 = xᵀ δ_net₁
+∂b1 = Σₙ δ_net₁
+∂W2 = h₁ᵀ δ_net₂
+∂b2 = Σₙ δ_net₂
+∂W3 = h₂ᵀ δ_net₃
+∂b3 = Σₙ δ_net₃
+∂W4 = h₃ᵀ δ_z
+∂b4 = Σₙ δ_z
+where
+  δ_net₁ = (δ_net₂ W₂ᵀ) ⊙ (1 − h₁²)
+  δ_net₂ = (δ_net₃ W₃ᵀ) ⊙ (1 − h₂²)
+  δ_net₃ = (δ_z W₄ᵀ) ⊙ (1 − h₃²)
+  δ_z    = (softmax(z) − onehot(y)) / N
+  z      = h₃ W₄ + b₄
+  h₃     = tanh(net₃)
+  net₃   = h₂ W₃ + b₃
+  h₂     = tanh(net₂)
+  net₂   = h₁ W₂ + b₂
+  h₁     = tanh(net₁)
+  net₁   = x W₁ + b₁
+  x      = pixels / 255"""
+
+LOGISTIC = """\
+∂w = Xᵀ δ_a
+where
+  δ_a = (σ(a) − t) / N
+  a   = X w"""
+LOGISTIC_INTEGER = LOGISTIC.replace("− t", "− q")
+CROSS_ENTROPY = "∂z = (softmax(z) − onehot(k)) / N"
+
+# (loss, leaves to differentiate by, formula)
+BUILT = {
+    "softmax-regression": (*_model(softmax_regression), SOFTMAX_REGRESSION),
+    "mnist-mlp": (*_model(mnist_mlp), MLP),
+    "mnist-mlp-deep": (*_model(mnist_mlp_deep), DEEP),
+    "logistic, logits": (sg.binary_cross_entropy(SCORES, t, from_logits=True), [w], LOGISTIC),
+    "logistic, probabilities": (sg.binary_cross_entropy(sg.sigmoid(SCORES), t), [w], LOGISTIC),
+    "logistic, logits, integers": (sg.binary_cross_entropy(SCORES, q, from_logits=True), [w], LOGISTIC_INTEGER),
+    "logistic, probabilities, integers": (sg.binary_cross_entropy(sg.sigmoid(SCORES), q), [w], LOGISTIC_INTEGER),
+    "cross-entropy, logits": (sg.softmax_cross_entropy(z, k), [z], CROSS_ENTROPY),
+    "cross-entropy, softmax": (sg.cross_entropy(sg.softmax(z), k), [z], CROSS_ENTROPY),
+    "cross-entropy, exp over its sum": (
+        sg.cross_entropy(sg.exp(z) / sg.sum(sg.exp(z), axis=1, keepdims=True), k), [z], CROSS_ENTROPY),
+    "cross-entropy by an inner node": (
+        sg.cross_entropy(sg.softmax(LOGITS), k), [LOGITS], CROSS_ENTROPY + "\nwhere\n  z = X W + b"),
+    "sum of a named product": (sg.sum(SCORES), [w], "∂w = Σₙ X"),
 }  # fmt: skip
 
+# (leaves to differentiate by or none, text, formula of the gradient or of the expression itself)
+TEXTS = [
+    ("w", "mean(log(1 + exp(-t*(X @ w))))", "∂w = −Xᵀ (t ⊙ σ(−t ⊙ (X w))) / N"),
+    ("w", "sum((X @ w - t)**2) + s*sum(w**2)", "∂w = 2 (Xᵀ (X w − t) + s w)"),
+    ("x", "x @ A @ x", "∂x = (A + Aᵀ) x"),
+    ("A", "sum(A*A)", "∂A = 2 A"),
+    ("w", "w @ (identity(3) @ u)", "∂w = u"),
+    ("", "identity(3) @ w + w", "2 w"),
+    ("w", "sum(where(w > 0, 3*w, 0))", "∂w = 3 [w > 0]"),
+    ("w", "sum(reshape(reshape(w, (3, 1)), (1, 3))*u)", "∂w = reshape(u, (3,))"),
+    ("w", "sum(log(exp(w) + exp(u)))", "∂w = σ(w − u)"),
+    ("w", "sum((exp(w) - exp(-w))/(exp(w) + exp(-w)))", "∂w = 1 − tanh(w)²"),
+    ("w", "sum(1/(1 + exp(-w)))", "∂w = σ(w) ⊙ σ(−w)"),
+    ("w", "sum(exp(w)/(1 + exp(w)))", "∂w = σ(w) ⊙ σ(−w)"),
+    ("w", "sum(log(1 - exp(-w)))", "∂w = 1 / expm1(w)"),
+    ("w", "sum(log(-expm1(-w)))", "∂w = 1 / expm1(w)"),
+    ("w", "sum(u*(exp(w) - 1))", "∂w = u ⊙ exp(w)"),
+    ("w", "sum(log(sqrt(w)))", "∂w = 1 / (2 w)"),
+    ("w", "sum(exp(log(w)))", "∂w = [1]ᵢ"),
+    ("w", "sum(log(exp(w)))", "∂w = [1]ᵢ"),
+    ("w", "sum(exp(log(1 + w)))", "∂w = [1]ᵢ"),
+    ("z", "sum(t*log(sum(exp(z), axis=1)))", "∂z = t ⊙ softmax(z)"),
+    ("z", "sum(softmax(z - max(z, axis=1, keepdims=True))**2)", "∂z = 2 softmax(z) ⊙ (softmax(z) − Σᵢ softmax(z)²)"),
+    ("z", "mean(max(z, axis=1, keepdims=True) + log(sum(exp(z - max(z, axis=1, "
+     "keepdims=True)), axis=1, keepdims=True)))", "∂z = softmax(z) / N"),
+    ("", "max(z, axis=1, keepdims=True) + log(sum(exp(z - max(z, axis=1, keepdims=True)), axis=1, keepdims=True))",
+     "logsumexp(z)"),
+    ("", "exp(z - max(z, axis=1, keepdims=True))/sum(exp(z - max(z, axis=1, keepdims=True)), axis=1, keepdims=True)",
+     "softmax(z)"),
+    ("", "4*mean(z)", "Σ z / N"),
+    ("", "sum(A*A.T)", "Σₙᵢ A[n,i] A[i,n]"),
+    ("", "sum(w*u)", "wᵀ u"),
+    ("", "where(w > 0, 3*w, 0)", "3 (w ⊙ [w > 0])"),
+    ("", "sigmoid(log(w/(1 - w)))", "w"),
+    ("", "exp(w) - 1", "expm1(w)"),
+    ("", "log(exp(w))", "w"),
+    ("", "exp(log(w))", "w"),
+    ("", "exp(z - logsumexp(z, axis=1, keepdims=True))", "softmax(z)"),
+    ("", "exp(z)/sum(exp(z), axis=1, keepdims=True)", "softmax(z)"),
+    ("", "log(1 + exp(w))", "softplus(w)"),
+    ("", "log(softmax(z))", "z − logsumexp(z)"),
+    ("", "log(softmax(z).T)", "(z − logsumexp(z))ᵀ"),
+    ("", "log(sigmoid(w))", "−softplus(−w)"),
+    ("", "log(1 - sigmoid(w))", "−softplus(w)"),
+    ("", "1 - sigmoid(w)", "σ(−w)"),
+    ("", "exp(w)*sigmoid(-w)", "σ(w)"),
+    ("", "log(1 + w)", "log1p(w)"),
+    ("", "log(1 - w)", "log1p(−w)"),
+    ("", "w**(3 - 1)", "w²"),
+    ("", "(A @ A.T @ A).T", "Aᵀ (A Aᵀ)ᵀ"),
+    ("", "sum(sum(A, axis=1))", "Σ A"),
+]  # fmt: skip
 
-def texts(identities=ALL, keys=None):
-    """Every golden formula as text, with these identities and no other in the derivation and after it."""
-    found = {}
+GOLDEN = BUILT | {
+    f"{wrt}: {text}": (parse(text, LEAVES), [LEAVES[name] for name in wrt.split()], expected)
+    for wrt, text, expected in TEXTS
+}
+EXPECTED = {key: expected for key, (_, _, expected) in GOLDEN.items()}
+
+
+def results(key, identities=ALL):
+    """A golden expression or its gradients, with these identities and no other in the derivation and after it."""
+    written, wrt, _ = GOLDEN[key]
+    if not wrt:
+        return simplified([written], identities=identities).expressions
     stable, gradient.STABLE = gradient.STABLE, tuple(i for i in gradient.STABLE if i in identities)
     try:
-        for key, (written, wrt) in WRITTEN.items():
-            if wrt:
-                record = gradient.derive(written, wrt)
-                result = simplified(record.gradients, within=[record.recognised], identities=identities)
-                found[key] = sg.formula(result.expressions, names=[f"∂{e.name}" for e in wrt])
-            else:
-                found[key] = sg.formula(simplified([written], identities=identities).expressions[0])
+        record = gradient.derive(written, wrt)
     finally:
         gradient.STABLE = stable
-    return found
+    return simplified(record.gradients, within=[record.recognised], identities=identities).expressions
+
+
+def formulas_of(key, identities=ALL):
+    """The text of a golden formula."""
+    _, wrt, _ = GOLDEN[key]
+    found = results(key, identities)
+    return sg.formula(found, names=[f"∂{leaf.name}" for leaf in wrt]) if wrt else sg.formula(found[0])

@@ -271,7 +271,11 @@ def test_formulas_that_cannot_be(arguments, code, words):
 
 def test_derive_names_the_rules():
     text = run("derive", "mnist-mlp", "--wrt", "W1").stdout
-    for words in ("matrix product, right operand: if C = A B then ∂L/∂B = Aᵀ ∂L/∂C", "distributions sum to one", "∂L/∂W₁ = xᵀ δ_net"):
+    for words in (
+        "matrix product, right operand: if C = A B then ∂L/∂B = Aᵀ ∂L/∂C",
+        "distributions sum to one",
+        "∂L/∂W₁ = xᵀ δ_net",
+    ):
         assert words in text
     assert json.loads(run("derive", "softmax-regression", "--json").stdout)["gradients"]
 
@@ -279,3 +283,10 @@ def test_derive_names_the_rules():
 def test_check_compares_formula_interpreter_and_kernel():
     facts = json.loads(run("check", "softmax-regression", "--json").stdout)
     assert facts["text_error"] < 1e-12 and facts["kernel_error"] < 1e-12 and facts["naive_error"] < 1e-6
+
+
+def test_profile_takes_a_step_apart():
+    facts = json.loads(run("profile", "softmax-regression", "--threads", 1, "--json").stdout)
+    product = next(row for row in facts["rows"] if "@ W (N, 10)" in row["formula"])
+    assert product["flops"] == 2 * 128 * 784 * 10 and facts["step"] > 0 and facts["memory"] > 47_000_000
+    assert 0.9 < sum(row["share"] for row in facts["rows"]) <= 1

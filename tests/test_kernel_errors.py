@@ -42,7 +42,7 @@ def test_the_good_call(kernel):
         ({"y": [1, 2, 1, 1]}, ["label 2", "count from 1", "subtracted"]),
         ({"y": [0, 1, -1, 0]}, ["label -1", "y"]),
         ({"y": [0.0, 1.0, 1.0, 0.0]}, ["y is integer", "float64"]),
-        ({"y": np.eye(4)[:, :2]}, ["y", "(N,)", "(4, 2)"]),
+        ({"y": np.eye(4, dtype=int)[:, :2]}, ["y", "(N,)", "(4, 2)"]),
         ({"x": np.array([["a"] * 3] * 4)}, ["x", "real"]),
         ({"x": np.ones((4, 3), complex)}, ["x", "complex"]),
         ({"k": [0, 4]}, ["4", "k", "out of range", "4 entries"]),

@@ -71,7 +71,7 @@ def never_zero(node: Expr) -> bool:
 
 
 def _function(node: Expr) -> str:
-    return node.op.function if isinstance(node.op, Elementwise) and node.kind == REAL else ""
+    return node.op.function if isinstance(node.op, Elementwise) and node.kind != BOOLEAN else ""
 
 
 @functools.lru_cache(65536)
@@ -240,7 +240,7 @@ def _flip(term: Term) -> Term:
 
 def normal_form(node: Expr) -> Expr | None:
     """Sums and products collected; None where nothing changes."""
-    if _function(node) not in ARITHMETIC:
+    if node.kind != REAL or _function(node) not in ARITHMETIC:
         return None
     terms = collect(sum_of(node))
     if not terms:

@@ -1,6 +1,6 @@
 """Identities written as text, matched on expressions: "log(softmax(a)) = a - logsumexp(a)".
 
-Single letters match anything of real kind; sums and products match in any order and, at the root, as part of a
+Single letters match any number, real or integer; sums and products match in any order and, at the root, as part of a
 larger sum or product; reductions carry their axes from left to right. Matching is on the normal form of `arithmetic`.
 """
 
@@ -16,7 +16,7 @@ from symgrad.expression import functions, ops
 from symgrad.expression.node import Expr, as_expr, make
 from symgrad.expression.ops import Contraction, Elementwise, LogSumExp, Named, Softmax
 from symgrad.expression.parse import BINARY, syntax
-from symgrad.expression.scalars import REAL, TABLE
+from symgrad.expression.scalars import BOOLEAN, REAL, TABLE
 
 Binding = dict[str, Any]
 
@@ -56,7 +56,7 @@ def _match(pattern: ast.expr, node: Expr, bound: Binding) -> Iterator[Binding]:
     match pattern:
         case ast.Name(id=letter):
             if letter not in bound:
-                if node.kind == REAL:
+                if node.kind != BOOLEAN:
                     yield {**bound, letter: node}
             elif bound[letter] is node or through_names(bound[letter]) is through_names(node):
                 yield bound
@@ -181,7 +181,7 @@ def _make(pattern: ast.expr, bound: Binding) -> Expr:
         case ast.Constant(value=number):
             return as_expr(number)
         case ast.UnaryOp(op=ast.USub(), operand=operand):
-            return -_make(operand, bound)
+            return build_sum([_scaled(t, -1) for t in sum_of(_make(operand, bound))])
         case ast.BinOp(left=left, op=operator, right=right):
             return as_expr(BINARY[type(operator)](_make(left, bound), _make(right, bound)))
         case ast.Call(func=ast.Name(id="softmax"), args=[argument]):

@@ -240,10 +240,10 @@ def scalars_leave_selection(node: Expr) -> Expr | None:
     condition, a, b = node.args
     position = 2 if number_of(a) == 0 else 1
     value, zero = (b, a) if position == 2 else (a, b)
+    if number_of(zero) == 0 and number_of(value) == 0:
+        return repeat(as_expr(0.0), node)
     if number_of(zero) != 0 or value.kind != REAL:
         return None
-    if number_of(value) == 0:
-        return repeat(as_expr(0.0), node)
     term = product_of(value)
     inside = Term(
         type(term.number)(1),
@@ -251,11 +251,32 @@ def scalars_leave_selection(node: Expr) -> Expr | None:
         {b: e for b, e in term.bottom.items() if b.shape},
     )
     outside = Term(term.number, _scalars(term.top), _scalars(term.bottom))
-    if (outside.number == 1 and not outside.top and not outside.bottom) or not inside.top:
+    nothing = outside.number == 1 and not outside.top and not outside.bottom
+    if nothing or not (inside.top or inside.bottom):
         return None
     parts = (build(inside), zero) if position == 1 else (zero, build(inside))
     selected = make(op, condition, *parts)
     return repeat(build(outside.times(Term(top={selected: 1}))), node)
+
+
+def log_of_moved_softmax(node: Expr) -> Expr | None:
+    """log(softmax(a)ᵀ) = log(softmax(a))ᵀ, and so through a reshape, a repetition or an index."""
+    op, moved = node.op, through_names(node.args[0])
+    assert isinstance(op, Elementwise)
+    if op.function != "log" or not _moves(moved):
+        return None
+    source = through_names(moved.args[0])
+    while _moves(source):
+        source = through_names(source.args[0])
+    return make(moved.op, make(op, moved.args[0]), *moved.args[1:]) if isinstance(source.op, Softmax) else None
+
+
+def _moves(x: Expr) -> bool:
+    """Whether every entry of x is an entry of its first argument."""
+    op = x.op
+    if isinstance(op, Contraction):
+        return len(op.inputs) == 1 and set(op.inputs[0]) <= set(op.output)
+    return isinstance(op, Reshape | ops.Take)
 
 
 def shift_of_softmax(node: Expr) -> Expr | None:

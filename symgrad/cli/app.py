@@ -226,6 +226,16 @@ def source(
 
 
 @app.command()
+def profile(
+    model: ModelArgument, param: Parameters = None, data: Data = None, threads: Threads = None, json: Json = False
+) -> None:
+    """Where the time of a training step goes: microseconds, share, GFLOP/s and bytes of each formula's block."""
+    from symgrad.cli.inspect import profile_command
+
+    profile_command(model, param or [], data, threads, json)
+
+
+@app.command()
 def models(json: Json = False) -> None:
     """The models that ship."""
     from symgrad.cli.inspect import models_command

@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+import dataclasses
 import json
 import math
 import sys
+import textwrap
 from collections.abc import Sequence
 from typing import Any
 
@@ -48,6 +50,31 @@ def source_command(
         show_json({"model": model.name, "dtype": model.training.dtype, "source": text})
     else:
         print(text, end="")
+
+
+def profile_command(
+    name: str, parameters: Sequence[str], source: str | None, threads: int | None, as_json: bool
+) -> None:
+    """A training step taken apart."""
+    from symgrad import data
+    from symgrad.training.profile import profile
+
+    model = find.find_model(name, parameters)
+    model.threads = threads
+    dataset = data.load(source)
+    found = profile(model, dataset.x_train, dataset.y_train)
+    if as_json:
+        show_json({"model": model.name, **dataclasses.asdict(found)})
+        return
+    print(f"{'µs':>9} {'share':>6} {'GFLOP/s':>8} {'bytes':>11}  formula")
+    for row in found.rows:
+        formula = textwrap.shorten(row.formula, 60, placeholder=" …")
+        print(f"{row.microseconds:9.1f} {row.share:6.1%} {row.rate:8.1f} {row.bytes:11,}  {formula}")
+    print(f"{found.waiting:9.1f} {found.waiting / found.step:6.1%}  waiting for other threads")
+    print(
+        f"a step of {model.training.batch_size} rows takes {found.step:.0f} µs on {found.threads} threads; "
+        f"the counters cost {max(0.0, found.overhead):.1%}; data, weights and buffers take {found.memory / 1e6:.0f} MB"
+    )
 
 
 def models_command(as_json: bool) -> None:

@@ -24,7 +24,8 @@ def by_name(given: Mapping[Any, object], leaves: Mapping[str, Expr]) -> dict[str
     for key, value in given.items():
         name = key.name if isinstance(key, Expr) else str(key)
         if name not in leaves or (isinstance(key, Expr) and leaves[name] is not key):
-            close = difflib.get_close_matches(name, leaves, 1)
+            known = {leaf.casefold(): leaf for leaf in leaves}
+            close = [known[found] for found in difflib.get_close_matches(name.casefold(), known, 1)]
             hint = f"; did you mean {close[0]}?" if close and close[0] != name else ""
             raise BindingError(
                 f"{name} is not an input of this expression, which needs {', '.join(leaves) or 'none'}{hint}"

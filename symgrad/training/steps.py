@@ -29,7 +29,7 @@ SLICE = 0.05  # seconds of work between two returns to Python
 class Plan:
     """What is compiled for a model: outputs, updates by the optimizer's formulas, and the leaves these need."""
 
-    def __init__(self, model: Model) -> None:
+    def __init__(self, model: Model, timed: bool = False) -> None:
         derived = model.gradients
         self.model = model
         self._taken = set(leaves([derived.loss, derived.output, *derived.metrics.values()]))
@@ -38,7 +38,8 @@ class Plan:
         updates = self._updates(derived.gradients)
         outputs = {"loss": derived.loss, **derived.metrics, "output": derived.output}
         dtype = model.training.dtype
-        self.program = assemble_training(outputs, updates, model.batch, [self.rate, self.count], dtype, "train")
+        stepped = [self.rate, self.count]
+        self.program = assemble_training(outputs, updates, model.batch, stepped, dtype, "train", timed)
 
     def _free(self, name: str) -> str:
         """A name that no leaf of the model has."""
@@ -67,14 +68,17 @@ class Plan:
 class Steps:
     """The compiled steps of one model. `machine` holds the generated source."""
 
-    def __init__(self, model: Model) -> None:
+    def __init__(self, model: Model, timed: bool = False) -> None:
         self.model = model
         self.dtype = model.training.dtype
         self.threads = model.threads or default_threads()
-        plan = Plan(model)
+        plan = Plan(model, timed)
         self.rate, self.count, self.states = plan.rate, plan.count, plan.states
         self.machine = Machine(plan.program, plan.title)
         self.scalars = list(plan.program.scalars)
+        self.spent: np.ndarray | None = None  # cycles by thread and stage, of a timed kernel
+        if timed:
+            self.spent = np.zeros((self.threads, len(plan.program.parts) + 1), np.int64)
         self._buffers: tuple[int, dict[str, np.ndarray]] = (0, {})
 
     def prepare(self) -> None:
@@ -135,6 +139,8 @@ class Steps:
         for leaf, array in ((self.rate, rates), (self.count, counts)):
             if leaf in slot:
                 values[slot[leaf]] = array
+        if self.spent is not None:
+            values["spent"] = self.spent
         self.machine.run(values, self.threads)
 
     def sliced(

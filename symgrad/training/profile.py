@@ -1,0 +1,128 @@
+"""Where the time of a training step goes: each formula's block, measured by cycle counters in the kernel itself.
+
+The counters stand in a variant of the same kernel, cached apart; what they cost is measured beside the plain kernel.
+"""
+
+from __future__ import annotations
+
+import math
+import time
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+
+from symgrad.codegen.program import describe
+from symgrad.codegen.sharding import Part
+from symgrad.expression import sizes
+from symgrad.expression.node import Expr
+from symgrad.expression.ops import Contraction, Leaf
+from symgrad.training.steps import Steps
+
+if TYPE_CHECKING:
+    from symgrad.training.model import Model
+
+STEPS, REPEATS = 40, 5
+
+
+@dataclass(frozen=True)
+class Row:
+    """One block of the kernel: its formula, what it computes and reads, and its share of a step."""
+
+    formula: str
+    flops: int
+    bytes: int
+    microseconds: float
+    share: float
+    owner: str
+
+    @property
+    def rate(self) -> float:
+        """GFLOP/s of all threads together."""
+        return self.flops / self.microseconds / 1e3 if self.microseconds else 0.0
+
+
+@dataclass(frozen=True)
+class Profile:
+    """A step of training taken apart; `waiting` is spent at barriers, `overhead` is what the counters cost."""
+
+    rows: list[Row]
+    waiting: float
+    step: float
+    overhead: float
+    threads: int
+    memory: int
+
+
+def _inside(node: Expr, stored: set[Expr]) -> list[Expr]:
+    """The nodes that are computed in a stage for one of its results: down to what is stored."""
+    found, stack = dict[Expr, None](), [node]
+    while stack:
+        current = stack.pop()
+        if current not in found and not isinstance(current.op, Leaf):
+            found[current] = None
+            stack.extend(a for a in current.args if a not in stored)
+    return list(found)
+
+
+def _flops(part: Part, batch: dict[str, int], stored: set[Expr]) -> int:
+    """Operations of a stage: two for each term of a product, one for a function of an entry."""
+    total = 0
+    for node in dict.fromkeys(n for root in part.stage.nodes for n in _inside(root, stored)):
+        terms, shape = 1, node.shape
+        if isinstance(node.op, Contraction) and node.args:
+            terms, shape = len(node.args), tuple(node.op.sizes_of(node.args).values())
+        total += terms * math.prod(sizes.bind(s, batch) for s in shape)
+    return total
+
+
+def _bytes(part: Part, batch: dict[str, int], item: int) -> int:
+    """What a stage reads and writes, each buffer once."""
+    buffers = dict.fromkeys([*(b for b, _ in part.reads), *part.writes])
+    return sum(item * math.prod(sizes.bind(s, batch) for s in b.shape) for b in buffers)
+
+
+def _measure(steps: Steps, arrays: dict[str, np.ndarray], rows: int, batch_size: int) -> float:
+    """Seconds of one step, the best of a few runs of many."""
+    tables, order = steps.tables(arrays), np.arange(rows)
+    count = min(STEPS, -(-rows // batch_size))
+    kept, rates = steps.kept(rows, count), np.full(count, 1e-6, steps.dtype)
+    best = np.inf
+    for _ in range(REPEATS):
+        started = time.perf_counter()
+        steps.run(tables, order, batch_size, 0, count, True, rates, np.arange(1, count + 1).astype(steps.dtype), kept)
+        best = min(best, (time.perf_counter() - started) / count)
+    return best
+
+
+def profile(model: Model, x: Any, y: Any) -> Profile:
+    """Run a few steps of a model with and without cycle counters. The model's weights are left as they were."""
+    model.initialize()
+    before = {name: w.copy() for name, w in model.weights.items()}
+    arrays = model.bind(x, y)
+    rows = len(arrays[model.inputs[0].name])
+    batch_size = min(model.training.batch_size, rows)
+    plain, timed = Steps(model), Steps(model, timed=True)
+    seconds, clocked = (_measure(steps, arrays, rows, batch_size) for steps in (plain, timed))
+    for name, weight in before.items():
+        model.weights[name][...] = weight
+    model.state = {}
+    assert timed.spent is not None
+    program, batch = timed.machine.assembled, {model.batch: batch_size}
+    cycles = timed.spent.mean(axis=0)  # over threads; a thread that is done sooner waits, which is counted apart
+    scale = clocked * 1e6 / cycles.sum()
+    item = np.dtype(model.training.dtype).itemsize
+    found = [
+        Row(
+            describe(part.stage, program.schedule),
+            _flops(part, batch, program.schedule.stored),
+            _bytes(part, batch, item),
+            spent * scale,
+            spent / cycles.sum(),
+            "thread 0" if part.split is None else f"axis {part.split}",
+        )
+        for part, spent in zip(program.parts, cycles, strict=False)
+    ]
+    temporary = sum(b.nbytes for b in plain.buffers(batch_size).values())
+    memory = temporary + sum(a.nbytes for a in (*model.weights.values(), *arrays.values()))
+    return Profile(found, cycles[-1] * scale, seconds * 1e6, clocked / seconds - 1, plain.threads, memory)
