@@ -84,7 +84,8 @@ def _differences(
                 unit[index] = 1.0
                 slope, finer = (_along(loss, values, {w.name: unit}, h) for h in (STEP, STEP / 8))
                 kink |= abs(slope - finer) > 1e-6 * (1 + abs(slope))
-                error = min(abs(slope - g[index]), abs(finer - g[index])) / (1 + abs(g[index]))
+                true = float(g[index])
+                error = min(abs(slope - true), abs(finer - true)) / (1 + abs(true))
                 count, worst = count + 1, max(worst, error)
         if not kink or worst < TOLERANCE:
             return count, worst
