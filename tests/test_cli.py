@@ -221,7 +221,7 @@ def test_interruption_saves_and_resumes(folder, number, code):
     process.send_signal(number)
     started = time.perf_counter()
     _, errors = process.communicate(timeout=60)
-    assert process.returncode == code and time.perf_counter() - started < 5 and "Traceback" not in errors
+    assert process.returncode == code and time.perf_counter() - started < 30 and "Traceback" not in errors
     done = json.loads((folder / f"stopped-{number}" / "history.jsonl").read_text().splitlines()[-1])["epoch"]
     again = run("train", "mine.py", "--resume", f"stopped-{number}", "--epochs", done + 2, "--json", cwd=folder)
     assert again.returncode == 0 and len(json.loads(again.stdout)["epochs"]) == done + 2
