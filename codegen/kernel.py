@@ -14,7 +14,7 @@ from typing import Any, overload
 import numpy as np
 
 from symgrad.codegen import cache, native, tiles
-from symgrad.codegen.lower import size_text
+from symgrad.codegen.names import size_text
 from symgrad.codegen.pool import Pool
 from symgrad.codegen.program import Assembled, assemble, dtype_of
 from symgrad.codegen.schedule import make_schedule, plain_view

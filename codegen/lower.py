@@ -6,120 +6,18 @@ made by `stages`. Every read of a buffer is recorded, because ownership by threa
 
 from __future__ import annotations
 
-import keyword
 import re
-from collections.abc import Callable, Sequence
+from collections.abc import Callable
 
 from symgrad.codegen import scalar_text
 from symgrad.codegen.loops import Let, Statement
+from symgrad.codegen.names import Index, Names, position, product_text, size_name, size_text
 from symgrad.codegen.schedule import Schedule
 from symgrad.errors import CompileError
 from symgrad.expression import ops, sizes
 from symgrad.expression.node import Expr
 from symgrad.expression.ops import Constant, Contraction, Elementwise, Leaf
 from symgrad.expression.scalars import BOOLEAN, INTEGER, REAL
-from symgrad.expression.sizes import Shape, Size
-
-Index = tuple[str, ...]
-RESERVED = {
-    "thread",
-    "threads",
-    "table",
-    "size",
-    "real",
-    "matmul",
-    "barrier",
-    "meeting",
-    "work",
-    "block",
-    "share",
-    "rows",
-    "range",
-    "int64",
-    "min",
-    "max",
-    "abs",
-    "power",
-    "nan",
-    "inf",
-    "steps",
-    "False",
-    "True",
-    "float32",
-    "float64",
-    "uint8",
-    "print",
-    "len",
-    "float",
-    "int",
-    "bool",
-    "sum",
-    "np",
-    "training",
-    "kernel",
-    "first",
-    "step",
-    "spent", "clock", "cycles", "first_step",
-    "last_step",
-    "batch_size",
-    "total_rows",
-    *scalar_text.TEXT,
-}
-
-
-class Names:
-    """Identifiers for generated code, each used once, from what people called things where that is safe."""
-
-    def __init__(self) -> None:
-        self._used: set[str] = set()
-
-    def fresh(self, wish: str) -> str:
-        """A new identifier close to the wish; never a word with a meaning of its own."""
-        safe = (
-            re.fullmatch(r"[A-Za-z][A-Za-z0-9_]*", wish, re.ASCII)
-            and not keyword.iskeyword(wish)
-            and wish not in RESERVED
-        )
-        base = (
-            wish
-            if safe and not wish.startswith("kept_") and not wish.endswith("_array")
-            else re.sub(r"[^A-Za-z0-9]", "_", f"v_{wish}", flags=re.ASCII)
-        )
-        name, number = base, 2
-        while name in self._used or name in RESERVED or name.endswith("_array") or name.startswith("kept_"):
-            name, number = f"{base}_{number}", number + 1
-        self._used.add(name)
-        return name
-
-
-def size_name(name: str) -> str:
-    """What a size is called in generated code: its own name, unless that means something there or is not ASCII."""
-    taken = name in RESERVED or keyword.iskeyword(name)
-    taken = taken or name.startswith(("_", "kept_", "size_")) or name.endswith("_array")
-    plain = "".join(c if c.isascii() else f"{ord(c):x}" for c in name)
-    return f"size_{plain}" if taken or plain != name else name
-
-
-def size_text(size: Size) -> str:
-    """A size in generated code."""
-    if isinstance(size, int | str):
-        return size_name(size) if isinstance(size, str) else str(size)
-    return "(" + re.sub(r"[^\W\d]\w*", lambda found: size_name(found[0]), str(size)) + ")"
-
-
-def product_text(factors: Sequence[str]) -> str:
-    """A product of sizes and indices, ones left out."""
-    kept = [f for f in factors if f != "1"]
-    return "*".join(kept) if kept else "1"
-
-
-def position(shape: Shape, index: Index) -> str:
-    """The place of an entry in a buffer that is laid out row by row."""
-    terms = []
-    for axis, i in enumerate(index):
-        if i != "0":
-            terms.append(product_text([i if re.fullmatch(r"\w+", i) else f"({i})", *map(size_text, shape[axis + 1 :])]))
-    return " + ".join(terms) if terms else "0"
 
 
 class Scope:
@@ -159,7 +57,7 @@ class Lowering:
         self.scalars: dict[Expr, str] = {}
         self._wide = False  # scalars are computed in float64
         for name in sizes.names(s for n in (*schedule.inputs.values(), *schedule.stored) for s in n.shape):
-            self.names._used.add(size_name(name))
+            self.names.used.add(size_name(name))
 
     def buffer(self, node: Expr) -> str:
         """The name of the buffer that holds a node."""
@@ -200,7 +98,7 @@ class Lowering:
             known = node in self.schedule.stored or isinstance(node.op, Leaf)
             text = self.load(node, ()) if known else self._compute(node, (), Scope(self.prologue))
             self._wide = outside
-            self.scalars[node] = self.names.fresh(self.schedule.names.get(node, "") or f"s{len(self.names._used)}")
+            self.scalars[node] = self.names.fresh(self.schedule.names.get(node, "") or f"s{len(self.names.used)}")
             self.prologue.append(Let(self.scalars[node], f"float64({text.replace('real(', 'float64(')})"))
         return self.scalars[node]
 
@@ -226,7 +124,7 @@ class Lowering:
         else:
             text = self._compute(node, index, scope)
         if not re.fullmatch(r"[\w.]+|real\([^()]*\)", text):
-            name = self.names.fresh(self.schedule.names.get(node, "") or f"t{len(self.names._used)}")
+            name = self.names.fresh(self.schedule.names.get(node, "") or f"t{len(self.names.used)}")
             scope.body.append(Let(name, text.replace("real(", "float64(") if self._wide else text))
             text = name
         scope.known[key] = text
@@ -334,5 +232,3 @@ _HANDLERS: dict[type[ops.Op], Callable[[Lowering, Expr, Index, Scope], str]] = {
     ops.Extent: _extent,
     ops.Identity: _identity,
 }
-__all__ = ["INTEGER", "REAL", "Index", "Lowering", "Names", "Scope", "aligned", "as_kind"]
-__all__ += ["position", "product_text", "size_text"]

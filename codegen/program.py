@@ -10,7 +10,8 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 
 from symgrad.codegen.loops import Call, If, Let, Loop, Note, Program, Slot, Statement, Store
-from symgrad.codegen.lower import Lowering, size_text
+from symgrad.codegen.lower import Lowering
+from symgrad.codegen.names import size_text
 from symgrad.codegen.schedule import Schedule, Stage, is_permutation, make_schedule
 from symgrad.codegen.sharding import Part, choose, place_barriers
 from symgrad.codegen.stages import Builder

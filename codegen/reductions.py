@@ -10,7 +10,8 @@ from typing import TYPE_CHECKING
 
 from symgrad.codegen import scalar_text
 from symgrad.codegen.loops import Let, Store
-from symgrad.codegen.lower import Index, Scope, position
+from symgrad.codegen.lower import Scope
+from symgrad.codegen.names import Index, position
 from symgrad.expression import ops
 from symgrad.expression.node import Expr
 from symgrad.expression.scalars import REAL

@@ -12,7 +12,8 @@ from collections.abc import Callable, Sequence
 
 from symgrad.codegen import scalar_text
 from symgrad.codegen.loops import Call, If, Let, Loop, Statement, Store
-from symgrad.codegen.lower import Index, Lowering, Scope, as_kind, position, product_text, size_text
+from symgrad.codegen.lower import Lowering, Scope, as_kind
+from symgrad.codegen.names import Index, position, product_text, size_text
 from symgrad.codegen.reductions import HEAVY
 from symgrad.codegen.schedule import Product, Stage, as_product, is_heavy, is_permutation, plain_view
 from symgrad.expression.node import Expr

@@ -1,5 +1,7 @@
-"""The table of scalar functions: SymPy differentiates every meaning and agrees with the rule; interpreter and kernels agree
-with the meaning; kinks are as the design says; no function lacks a row anywhere."""
+"""The table of scalar functions: SymPy differentiates every meaning and agrees with the rule.
+
+Interpreter and kernels compute the meaning; kinks are as the design says; no function lacks a row anywhere.
+"""
 
 import functools
 

@@ -22,7 +22,7 @@ from symgrad.expression.scalars import BOOLEAN, REAL
 
 ARITHMETIC = ("add", "subtract", "multiply", "divide", "negative", "power")
 NEVER_ZERO = ("exp", "sigmoid", "cosh", "softplus")
-POWER, WIDTH = 8, 64  # larger powers and sums are left as they stand
+POWER, WIDTH, FACTORS = 8, 64, 16  # larger powers, sums and products are left as they stand: cost stays linear
 Number = Fraction | float
 
 
@@ -94,7 +94,8 @@ def product_of(node: Expr) -> Term:
         result = Term().times(below, power) if below.number else Term(top={node: 1})
     else:
         return Term(top={node: 1})
-    large = any(e > POWER for e in (*result.top.values(), *result.bottom.values()))
+    exponents = (*result.top.values(), *result.bottom.values())
+    large = len(exponents) > FACTORS or any(e > POWER for e in exponents)
     return Term(top={node: 1}) if large else result
 
 

@@ -193,7 +193,7 @@ def outer(a: object, b: object) -> Expr:
 
 def einsum(subscripts: str, *operands: object) -> Expr:
     """Einstein summation with explicit output, as in NumPy: einsum("nk,kj->nj", x, w). Raises ShapeError."""
-    text = subscripts.replace(" ", "")
+    text = subscripts.replace(" ", "") if isinstance(subscripts, str) else ""
     inputs, arrow, output = text.partition("->")
     terms = inputs.split(",")
     if not arrow or not set(text) <= set(string.ascii_letters + ",->"):

@@ -16,6 +16,7 @@ from symgrad.expression import functions
 from symgrad.expression.node import Expr, as_expr
 
 LENGTH, DEPTH, POWER = 10_000, 100, 1_000
+WINDOW = 100  # characters of a formula that a message shows
 BINARY: dict[type[ast.AST], Callable[[Any, Any], Any]] = {
     ast.Add: lambda a, b: a + b, ast.Sub: lambda a, b: a - b, ast.Mult: lambda a, b: a * b, ast.Div: lambda a, b: a / b,
     ast.Pow: lambda a, b: a**b, ast.MatMult: lambda a, b: as_expr(a) @ b, ast.Lt: lambda a, b: a < b,
@@ -27,7 +28,13 @@ KEYWORDS = ("axis", "keepdims", "shape", "axes", "classes")
 
 def _fail(node: ast.AST, text: str, reason: str) -> ExpressionError:
     column = getattr(node, "col_offset", 0)
-    return ExpressionError(f"{reason}\n  {text}\n  {' ' * column}^ column {column + 1}")
+    return ExpressionError(f"{reason}\n{_pointed(text, column)}")
+
+
+def _pointed(text: str, column: int) -> str:
+    """The text with a mark under a column; of a long one the part around it."""
+    first = max(0, column - WINDOW // 2) if len(text) > WINDOW else 0
+    return f"  {text[first : first + WINDOW]}\n  {' ' * (column - first)}^ column {column + 1}"
 
 
 @functools.lru_cache(4096)
@@ -42,11 +49,11 @@ def syntax(text: str) -> ast.expr:
             raise ExpressionError(f"a formula nests at most {DEPTH} deep; give inner parts names")
     try:
         return ast.parse(text.strip(), mode="eval").body
-    except (SyntaxError, ValueError, MemoryError, RecursionError) as error:
+    except (MemoryError, RecursionError):
+        raise ExpressionError(f"a formula nests at most {DEPTH} deep; give inner parts names") from None
+    except (SyntaxError, ValueError) as error:
         column = getattr(error, "offset", None) or 1
-        raise ExpressionError(
-            f"not a formula: {error.args[0]}\n  {text}\n  {' ' * (column - 1)}^ column {column}"
-        ) from None
+        raise ExpressionError(f"not a formula: {error.args[0]}\n{_pointed(text.strip(), column - 1)}") from None
 
 
 def parse(text: str, names: Mapping[str, Expr]) -> Expr:
@@ -74,6 +81,8 @@ def _build(node: ast.AST, text: str, names: Mapping[str, Expr], depth: int) -> A
             return names[name]
         case ast.UnaryOp(op=ast.USub(), operand=operand):
             return -inner(operand)
+        case ast.UnaryOp(op=ast.UAdd(), operand=operand):
+            return inner(operand)
         case ast.BinOp(op=ast.Pow(), right=ast.Constant(value=int() as power)) if abs(power) > POWER:
             raise _fail(node, text, f"integer powers go up to {POWER}, this is {power}")
         case ast.BinOp(left=left, op=operator, right=right) if type(operator) in BINARY:
