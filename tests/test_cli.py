@@ -214,6 +214,7 @@ def test_interruption_saves_and_resumes(folder, number, code):
     words, settings = command(
         "train", "mine.py", "--data", "data.npz", "--epochs", 1_000_000, "--out", f"stopped-{number}", cwd=folder
     )
+    settings["preexec_fn"] = lambda: signal.signal(signal.SIGINT, signal.SIG_DFL)  # a background job ignores Ctrl-C
     process = subprocess.Popen(words, stdout=subprocess.PIPE, stderr=subprocess.PIPE, **settings)
     deadline = time.time() + 60
     while not (folder / f"stopped-{number}" / "history.jsonl").exists() and time.time() < deadline:

@@ -13,6 +13,7 @@ import numpy as np
 import pytest
 import random_expressions
 import unjitted
+from compiling import compile_into_cache
 from differences import directions, slope
 from error_bound import scales
 
@@ -46,11 +47,6 @@ def kernel_of(number, threads=1):
     kernel = sg.compile(written, dtype="float64", threads=threads)
     assert [e.shape for e in simple] == [e.shape for e in written]
     return kernel, sample.arrays
-
-
-def compile_into_cache(number):
-    """In a process of its own: the kernel is on disk afterwards."""
-    kernel_of(number)
 
 
 @pytest.fixture(scope="module")
