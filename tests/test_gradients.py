@@ -195,6 +195,16 @@ def test_errors_name_what_and_why(loss, wrt, words):
     assert all(word in str(caught.value) for word in words), str(caught.value)
 
 
+def test_what_cancels_has_gradient_zero():
+    """softmax(a + c) is softmax(a) when c is constant along the rows: no error, no rounding noise."""
+    c, shift = sg.parameter("c", (N, 1)), sg.parameter("shift")
+    loss = sg.sum(sg.softmax(x + c) * v) + sg.sum(sg.softmax(x + shift) * v)
+    given = ARRAYS | {"c": np.ones((4, 1)), "shift": np.array(2.0)}
+    for gradient, leaf in zip(sg.gradient(loss, [c, shift]), (c, shift), strict=True):
+        assert gradient.shape == leaf.shape and not value_of(gradient, given).any()
+        assert not sg.compile([loss, gradient], dtype="float64")({n: given[n] for n in leaves([loss])})[1].any()
+
+
 def test_a_list_for_a_list_and_one_for_one():
     loss = sg.sum(sg.tanh(x @ w) + b)
     assert isinstance(sg.gradient(loss, w), sg.Expr)

@@ -6,11 +6,12 @@ recognised before differentiating (`log(softmax(z))` written naively), because t
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import overload
 
 from symgrad.calculus import rules
+from symgrad.calculus.arithmetic import repeat
 from symgrad.calculus.engine import Rewrite, Simplifier
 from symgrad.calculus.identities import STABLE
 from symgrad.errors import GradientError
@@ -69,7 +70,11 @@ def derive(loss: Expr, wrt: Sequence[Expr]) -> Derivation:
     stable = Simplifier(STABLE, frozen=wrt)
     recognised = stable.run(loss)
     steps: list[Step] = []
-    adjoints = _sweep(recognised, wrt, steps)
+    adjoints, _ = _sweep(recognised, wrt, steps)
+    cancelled = [w for w in wrt if w not in adjoints]
+    if cancelled:  # recognised, the loss does not depend on them: softmax(a + c) is softmax(a), the gradient by c is 0
+        _check_reached(cancelled, *_sweep(loss, cancelled, []))
+        adjoints |= {w: repeat(as_expr(0.0), w) for w in cancelled}
     return Derivation(
         loss, recognised, tuple(stable.rewrites), tuple(steps), tuple(wrt), tuple(adjoints[w] for w in wrt)
     )
@@ -98,7 +103,8 @@ def _check(loss: Expr, wrt: Sequence[Expr]) -> None:
             raise GradientError(f"{w.label} is {w.kind}: a derivative is taken with respect to real numbers")
 
 
-def _sweep(loss: Expr, wrt: Sequence[Expr], steps: list[Step]) -> dict[Expr, Expr]:
+def _sweep(loss: Expr, wrt: Sequence[Expr], steps: list[Step]) -> tuple[dict[Expr, Expr], list[Expr]]:
+    """The adjoint of every node that real numbers connect with the loss, and the nodes that nothing passes through."""
     order = topological([loss])
     wanted = set(wrt)
     leads: set[Expr] = set()  # nodes that depend on something wanted
@@ -122,6 +128,10 @@ def _sweep(loss: Expr, wrt: Sequence[Expr], steps: list[Step]) -> dict[Expr, Exp
                 blocked.append(node)
             else:
                 parts.setdefault(argument, []).append(result)
+    return total, blocked
+
+
+def _check_reached(wrt: Sequence[Expr], total: Mapping[Expr, Expr], blocked: Sequence[Expr]) -> None:
     for w in wrt:
         if w not in total:
             stop = blocked[0].label if blocked else "an integer"
@@ -129,7 +139,6 @@ def _sweep(loss: Expr, wrt: Sequence[Expr], steps: list[Step]) -> dict[Expr, Exp
                 f"the loss depends on {w.label} only through {stop}, which has no derivative; use a "
                 f"smooth stand-in such as a softmax"
             )
-    return total
 
 
 def _collect(node: Expr, parts: list[Expr]) -> Expr:
