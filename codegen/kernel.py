@@ -101,7 +101,7 @@ class Machine:
 
         _pool.run(call, threads)
 
-    def temporaries(self, extents: Mapping[str, int], keep: Sequence[str] = ()) -> dict[str, np.ndarray]:
+    def temporaries(self, extents: Mapping[str, int]) -> dict[str, np.ndarray]:
         """Fresh buffers for everything the kernel stores, flat."""
         real = self.assembled.program.real
         return {

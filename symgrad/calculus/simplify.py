@@ -9,7 +9,7 @@ from typing import overload
 from symgrad.calculus.engine import Identity, Rewrite, Simplifier
 from symgrad.calculus.identities import ALL
 from symgrad.expression import ops
-from symgrad.expression.node import Expr, make, rebuild, topological, users
+from symgrad.expression.node import Expr, make, topological, users
 
 
 @dataclass(frozen=True)
@@ -73,21 +73,12 @@ def call_by_name(results: Sequence[Expr], context: Sequence[Expr]) -> list[Expr]
 
 def fold_adjoints(results: Sequence[Expr]) -> list[Expr]:
     """An adjoint's name is dropped where its only use is inside one entrywise formula: δ_h within δ_net."""
-    using = users(topological(results))
-
-    def change(node: Expr) -> Expr:
-        if isinstance(node.op, ops.Named) and node.op.adjoint and node not in results:
-            who = using.get(node, [])
-            if len(who) == 1 and isinstance(who[0].op, ops.Elementwise):
-                return node.args[0]
-        return node
-
-    folded = {node: change(node) for node in using}
+    order = topological(results)
+    using = users(order)
     done: dict[Expr, Expr] = {}
-    for node in topological(results):
+    for node in order:
         fresh = make(node.op, *(done[a] for a in node.args))
-        done[node] = fresh.args[0] if folded[node] is not node else fresh
+        named = isinstance(node.op, ops.Named) and node.op.adjoint and node not in results
+        once = named and len(using[node]) == 1 and isinstance(using[node][0].op, ops.Elementwise)
+        done[node] = fresh.args[0] if once else fresh
     return [done[r] for r in results]
-
-
-__all__ = ["Simplified", "call_by_name", "fold_adjoints", "rebuild", "simplified", "simplify"]

@@ -10,7 +10,7 @@ import itertools
 import keyword
 import threading
 import weakref
-from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from typing import Any, NoReturn
 
 import numpy as np
@@ -313,8 +313,3 @@ def users(order: Sequence[Expr]) -> dict[Expr, list[Expr]]:
             if argument in found:
                 found[argument].append(node)
     return found
-
-
-def names_of(nodes: Iterable[Expr]) -> Iterator[str]:
-    """The names of leaves and named nodes among some nodes."""
-    return (node.op.name for node in nodes if isinstance(node.op, Leaf | Named))
