@@ -1,0 +1,54 @@
+"""Commands about formulas as a user types them: gradients, derive, check.
+
+A command imports its work when it runs, so that --help is immediate.
+"""
+
+from __future__ import annotations
+
+from typing import Annotated
+
+import typer
+
+from symgrad.cli.options import Json, ModelArgument, Parameters, Wrt
+
+
+def gradients(
+    model: Annotated[str | None, typer.Argument(metavar="[MODEL]", help="A model's name or a Python file.")] = None,
+    param: Parameters = None,
+    wrt: Wrt = None,
+    expression: Annotated[
+        str | None, typer.Option(help='A scalar formula instead of a model: "sum((X @ w - y)**2)".')
+    ] = None,
+    shape: Annotated[
+        list[str] | None, typer.Option(metavar="NAME=SIZES", help="A name of the formula: X=m,n or s= ")
+    ] = None,
+    notation: Annotated[str, typer.Option(help="matrix, index or numpy.")] = "matrix",
+    format: Annotated[str, typer.Option(help="text, latex or html.")] = "text",
+    depth: Annotated[int | None, typer.Option(min=0, help="Explain only names that are so many steps away.")] = None,
+    json: Json = False,
+) -> None:
+    """The gradient of a loss with respect to every parameter, as formulas that have been checked."""
+    from symgrad.cli.formulas import Wanted, gradients_command
+
+    gradients_command(Wanted(model, param or [], wrt or [], expression, shape or [], notation, format, depth, json))
+
+
+def derive(
+    model: ModelArgument,
+    param: Parameters = None,
+    wrt: Annotated[
+        list[str] | None, typer.Option("--wrt", help="A parameter; may be given often; all when left out.")
+    ] = None,
+    json: Json = False,
+) -> None:
+    """How the gradients come about: each rule by name, what came in and what went out, then the simplifications."""
+    from symgrad.cli.formulas import derive_command
+
+    derive_command(model, param or [], wrt or [], json)
+
+
+def check(model: ModelArgument, param: Parameters = None, json: Json = False) -> None:
+    """Prove the gradients at length; compare formula, interpreter and kernel, and the naive way of nudging a weight."""
+    from symgrad.cli.formulas import check_command
+
+    check_command(model, param or [], json)

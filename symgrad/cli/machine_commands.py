@@ -1,0 +1,62 @@
+"""Commands about what is compiled and what there is: summary, source, profile, models, info, cache clear.
+
+A command imports its work when it runs, so that --help is immediate.
+"""
+
+from __future__ import annotations
+
+from typing import Annotated
+
+import typer
+
+from symgrad.cli.options import Data, Json, ModelArgument, Parameters, Threads
+
+
+def summary(model: ModelArgument, param: Parameters = None, json: Json = False) -> None:
+    """Named nodes, shapes and parameters of a model."""
+    from symgrad.cli.inspect import summary_command
+
+    summary_command(model, param or [], json)
+
+
+def source(
+    model: ModelArgument,
+    param: Parameters = None,
+    dtype: Annotated[str | None, typer.Option(help="float32 or float64.")] = None,
+    optimizer: Annotated[str | None, typer.Option()] = None,
+    json: Json = False,
+) -> None:
+    """The generated Python module that Numba compiles for training."""
+    from symgrad.cli.inspect import source_command
+
+    source_command(model, param or [], dtype, optimizer, json)
+
+
+def profile(
+    model: ModelArgument, param: Parameters = None, data: Data = None, threads: Threads = None, json: Json = False
+) -> None:
+    """Where the time of a training step goes: microseconds, share, GFLOP/s and bytes of each formula's block."""
+    from symgrad.cli.inspect import profile_command
+
+    profile_command(model, param or [], data, threads, json)
+
+
+def models(json: Json = False) -> None:
+    """The models that ship."""
+    from symgrad.cli.inspect import models_command
+
+    models_command(json)
+
+
+def info(json: Json = False) -> None:
+    """Versions, processor, threads and cache."""
+    from symgrad.cli.inspect import info_command
+
+    info_command(json)
+
+
+def cache_clear(json: Json = False) -> None:
+    """Remove every kept kernel."""
+    from symgrad.cli.inspect import cache_clear_command
+
+    cache_clear_command(json)

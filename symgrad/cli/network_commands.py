@@ -1,0 +1,104 @@
+"""Commands about a network and its data as a user types them: train, evaluate, predict.
+
+A command imports its work when it runs, so that --help is immediate.
+"""
+
+from __future__ import annotations
+
+from typing import Annotated
+
+import typer
+
+from symgrad.cli.options import Checkpoint, Data, Json, Label, ModelArgument, Parameters, Threads
+
+
+def train(
+    model: ModelArgument,
+    param: Parameters = None,
+    epochs: Annotated[int | None, typer.Option(min=0, help="Times through the training data.")] = None,
+    batch_size: Annotated[
+        str | None, typer.Option(help="Rows a step; 1 is stochastic descent, `full` takes all rows.")
+    ] = None,
+    optimizer: Annotated[str | None, typer.Option(help="sgd, momentum, nesterov, adagrad, rmsprop or adam.")] = None,
+    learning_rate: Annotated[float | None, typer.Option(help="The optimizer's learning rate.")] = None,
+    schedule: Annotated[
+        str | None, typer.Option(help="constant, step[:FACTOR:EVERY], exponential[:FACTOR] or cosine.")
+    ] = None,
+    seed: Annotated[
+        int | None, typer.Option(min=0, help="Decides starting weights and order of the data.  [default: 0]")
+    ] = None,
+    threads: Threads = None,
+    dtype: Annotated[str | None, typer.Option(help="float32 or float64.")] = None,
+    validation: Annotated[
+        int | None, typer.Option(min=0, help="Rows held out from the end of the training data.  [default: 5000]")
+    ] = None,
+    early_stopping: Annotated[
+        int | None, typer.Option(min=1, help="Stop after so many epochs without a better validation loss.")
+    ] = None,
+    out: Annotated[
+        str | None, typer.Option(help="Folder for checkpoints and history; a new one in runs/ when left out.")
+    ] = None,
+    resume: Annotated[str | None, typer.Option(help="Go on from a checkpoint or a run's folder.")] = None,
+    data: Data = None,
+    label: Label = None,
+    limit: Annotated[int | None, typer.Option(min=1, help="Use only the first rows of the data.")] = None,
+    json: Json = False,
+) -> None:
+    """Derive, compile and train a model; prints the formulas, the progress and the test accuracy."""
+    from symgrad.cli.train import Request, train_command
+
+    train_command(
+        Request(
+            model,
+            param or [],
+            epochs,
+            batch_size,
+            optimizer,
+            learning_rate,
+            schedule,
+            seed,
+            threads,
+            dtype,
+            validation,
+            early_stopping,
+            out,
+            resume,
+            data,
+            label,
+            limit,
+            json,
+        )
+    )
+
+
+def evaluate(
+    checkpoint: Checkpoint = None,
+    data: Data = None,
+    label: Label = None,
+    limit: Annotated[int | None, typer.Option(min=1)] = None,
+    threads: Threads = None,
+    json: Json = False,
+) -> None:
+    """Loss, metrics and the confusion matrix of a trained model on the test data."""
+    from symgrad.cli.apply import evaluate_command
+
+    evaluate_command(checkpoint, data, label, limit, threads, json)
+
+
+def predict(
+    images: Annotated[
+        list[str] | None, typer.Argument(metavar="[IMAGE]...", help="PNG or .npy files of digits.")
+    ] = None,
+    checkpoint: Annotated[
+        str | None, typer.Option(help="A checkpoint or a run's folder; the newest in runs/ when left out.")
+    ] = None,
+    test_index: Annotated[
+        list[int] | None, typer.Option("--test-index", "-i", min=0, help="A row of the test data; may be given often.")
+    ] = None,
+    data: Data = None,
+    json: Json = False,
+) -> None:
+    """What a trained model makes of images: probabilities, and the digit drawn in the terminal."""
+    from symgrad.cli.apply import predict_command
+
+    predict_command(images or [], checkpoint, test_index or [], data, json)

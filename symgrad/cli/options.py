@@ -1,0 +1,26 @@
+"""The options and arguments that several commands share, as types."""
+
+from __future__ import annotations
+
+from typing import Annotated
+
+import typer
+
+ModelArgument = Annotated[
+    str, typer.Argument(metavar="MODEL", help="A model's name (see `symgrad models`) or a Python file.")
+]
+Parameters = Annotated[
+    list[str] | None, typer.Option("-p", "--param", metavar="NAME=VALUE", help="An argument of the model's function.")
+]
+Wrt = Annotated[
+    list[str] | None,
+    typer.Option("--wrt", help="With respect to what; may be given often; to everything when left out."),
+]
+Json = Annotated[bool, typer.Option("--json", help="Data on stdout as JSON, everything else on stderr.")]
+Data = Annotated[str | None, typer.Option(help="An IDX folder, a .npz or a .csv file; MNIST when left out.")]
+Label = Annotated[str | None, typer.Option(help="The label column of a .csv file.")]
+Checkpoint = Annotated[
+    str | None,
+    typer.Argument(metavar="[CHECKPOINT]", help="A checkpoint or a run's folder; the newest in runs/ when left out."),
+]
+Threads = Annotated[int | None, typer.Option(min=1, max=256, help="Threads; all processors when left out.")]
