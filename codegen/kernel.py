@@ -136,9 +136,7 @@ class Kernel:
         outputs = {f"output{i}": e for i, e in enumerate(expressions)}
         self._schedule = make_schedule(outputs)
         assembled = assemble(self._schedule, dtype, "kernel")
-        missing = set(assembled.sizes) - set(sizes.names(s for leaf in self.inputs.values() for s in leaf.shape))
-        if missing:
-            raise CompileError(f"the size {', '.join(sorted(missing))} does not follow from any input")
+        self._sizes = sizes.names(assembled.sizes)
         self._machine = Machine(assembled, "a kernel for " + ", ".join(e.label for e in expressions)[:200])
         self.source = self._machine.source
         self.compile_seconds, self.cached = self._machine.compile_seconds, self._machine.cached
@@ -146,7 +144,7 @@ class Kernel:
 
     def __call__(self, given: Mapping[Any, object] | None = None, /, **named: object) -> Any:
         """The values, as a list for a list and as one array for one expression. Raises BindingError."""
-        arrays, extents = binding.bind(self.inputs, {**(given or {}), **named})
+        arrays, extents = binding.bind(self.inputs, {**(given or {}), **named}, self._sizes)
         empty = [n for n, value in extents.items() if value == 0]
         if empty:
             raise BindingError(f"{', '.join(empty)} is 0: there is nothing to compute over an empty batch")

@@ -33,6 +33,7 @@ _WHERE = {
     "symgrad.expression.scalar_functions": "elementwise to_sympy",
     "symgrad.expression.serialize": "expression_to_json expression_from_json",
     "symgrad.calculus.gradient": "gradient derive Derivation",
+    "symgrad.calculus.jacobian": "jacobian hessian hessian_vector_product jacobian_vector_product",
     "symgrad.calculus.simplify": "simplify simplified",
     "symgrad.interpreter": "evaluate",
     "symgrad.proof.stamp": "check Stamp",
@@ -60,6 +61,10 @@ if TYPE_CHECKING:
     from symgrad.calculus.gradient import Derivation as Derivation
     from symgrad.calculus.gradient import derive as derive
     from symgrad.calculus.gradient import gradient as gradient
+    from symgrad.calculus.jacobian import hessian as hessian
+    from symgrad.calculus.jacobian import hessian_vector_product as hessian_vector_product
+    from symgrad.calculus.jacobian import jacobian as jacobian
+    from symgrad.calculus.jacobian import jacobian_vector_product as jacobian_vector_product
     from symgrad.calculus.simplify import simplified as simplified
     from symgrad.calculus.simplify import simplify as simplify
     from symgrad.codegen.kernel import Kernel as Kernel

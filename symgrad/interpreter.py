@@ -138,13 +138,10 @@ TABLE: dict[type[ops.Op], Callable[..., Array]] = {
 def evaluate_all(expressions: Sequence[Expr], given: Mapping[Any, object]) -> list[Array]:
     """The values of several expressions over the same inputs; shared parts are computed once."""
     inputs = leaves(expressions)
-    arrays, extents = binding.bind(inputs, given)
-    values: dict[Expr, Array] = {leaf: arrays[name].astype(DTYPES[leaf.kind]) for name, leaf in inputs.items()}
     order = topological(expressions)
     used = [s for e in order for s in (*e.shape, *([e.op.size] if isinstance(e.op, ops.Extent) else []))]
-    missing = set(sizes.names(used)) - set(extents)
-    if missing:
-        raise BindingError(f"the size {', '.join(sorted(missing))} does not follow from any input")
+    arrays, extents = binding.bind(inputs, given, sizes.names(used))
+    values: dict[Expr, Array] = {leaf: arrays[name].astype(DTYPES[leaf.kind]) for name, leaf in inputs.items()}
     with np.errstate(all="ignore"):
         for node in order:
             if node not in values:

@@ -96,11 +96,29 @@ def check_labels(leaf: Expr, array: np.ndarray) -> None:
         )
 
 
-def bind(leaves: Mapping[str, Expr], given: Mapping[Any, object]) -> tuple[dict[str, np.ndarray], dict[str, int]]:
-    """Arrays by name and the sizes they imply, all checked."""
-    values = by_name(given, leaves)
+def _stated(name: str, stated: Mapping[str, object]) -> int:
+    value = stated.get(name)
+    if value is None:
+        raise BindingError(f"the size {name} does not follow from any input; give it by name, as in {name}=3")
+    if isinstance(value, bool) or not isinstance(value, int | np.integer) or value < 0:
+        raise BindingError(f"{name} is the size of an axis, a whole number, not {value!r}")
+    return int(value)
+
+
+def bind(
+    leaves: Mapping[str, Expr], given: Mapping[Any, object], used: Iterable[str] = ()
+) -> tuple[dict[str, np.ndarray], dict[str, int]]:
+    """Arrays by name and the sizes they imply, all checked.
+
+    Sizes that are `used` but stand in no leaf's shape, as those of an identity, are given by name like an array.
+    """
+    free = sorted(set(used) - set(leaves) - set(sizes.names(s for leaf in leaves.values() for s in leaf.shape)))
+    stated = {key: value for key, value in given.items() if isinstance(key, str) and key in free}
+    values = by_name({key: value for key, value in given.items() if not (isinstance(key, str) and key in free)}, leaves)
     arrays = {name: as_array(values[name], leaf) for name, leaf in leaves.items()}
     extents = bind_sizes(list(leaves.values()), arrays)
+    for name in free:
+        extents[name] = _stated(name, stated)
     for name, leaf in leaves.items():
         assert isinstance(leaf.op, Leaf)
         check_labels(leaf, arrays[name])

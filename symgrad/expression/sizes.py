@@ -73,6 +73,25 @@ def times(sizes: Iterable[Size]) -> Size:
     return _plain(total)
 
 
+def plus(sizes: Iterable[Size]) -> Any:
+    """The sum of sizes and counts: an int, or a SymPy polynomial in their names.
+
+    >>> plus([2, 3]), plus(["N", 3, "N"])
+    (5, 2*N + 3)
+    """
+    number, terms = 0, []
+    for size in sizes:
+        if isinstance(size, int):
+            number += size
+        else:
+            terms.append(_algebraic(size))
+    if not terms:
+        return number
+    import sympy
+
+    return sympy.Add(number, *terms).expand()
+
+
 def quotient(total: Size, part: Size) -> Size | None:
     """total / part when that is a size again (`reshape(..., -1)`), else None."""
     if isinstance(total, int) and isinstance(part, int):

@@ -120,6 +120,8 @@ def _product(notation: MatrixNotation, node: Expr, op: Contraction) -> Math | No
     """A product of matrices and vectors that share at most one index, which is summed."""
     (a, b), output = op.inputs, op.output
     shared = [i for i in a if i in b]
+    if len(shared) == 1 and set(output) == set(a) | set(b) and {len(a), len(b)} == {1, 2}:
+        return _scaled(notation, node, op)
     if len(a) > 2 or len(b) > 2 or len(shared) > 1 or any(i in output for i in shared):
         return None
     if set(output) != (set(a) | set(b)) - set(shared):
@@ -136,6 +138,17 @@ def _product(notation: MatrixNotation, node: Expr, op: Contraction) -> Math | No
     if not first_is_left:
         (a, left), (b, right) = (b, right), (a, left)
     return _times(left if a[-1] == k and len(a) == 2 else _transposed(left), right if b[0] == k else _transposed(right))
+
+
+def _scaled(notation: MatrixNotation, node: Expr, op: Contraction) -> Math | None:
+    """The rows of a matrix times a vector's entries, diag(v) M; or its columns, M diag(v)."""
+    at = 0 if len(op.inputs[0]) == 1 else 1
+    (index,), indices = op.inputs[at], op.inputs[1 - at]
+    diagonal, matrix = Call("diag", (notation.math(node.args[at]),)), node.args[1 - at]
+    if isinstance(matrix.op, ops.Identity):
+        return diagonal
+    shown = notation.math(matrix) if op.output == indices else _transposed(notation.math(matrix))
+    return _times(diagonal, shown) if op.output[0] == index else _times(shown, diagonal)
 
 
 def _times(a: Math, b: Math) -> Math:

@@ -12,7 +12,6 @@ import unicodedata
 from collections.abc import Mapping, Sequence
 from typing import Any
 
-from symgrad.errors import ExpressionError
 from symgrad.expression import ops
 from symgrad.expression.node import Expr, leaves, topological
 from symgrad.formulas.atoms import atoms, fresh
@@ -113,10 +112,11 @@ class _Block(Scope):
         lines = []
         for name, own in self.extents.items():
             found = [(leaf, list(leaf.shape).index(name)) for leaf in self.leaves.values() if name in leaf.shape]
-            if not found:
-                raise ExpressionError(f"the size {name} does not follow from any input of this expression")
-            leaf, axis = found[0]
-            lines.append(f"{own} = {self.stops[leaf]}.shape[{axis}]")
+            if found:
+                leaf, axis = found[0]
+                lines.append(f"{own} = {self.stops[leaf]}.shape[{axis}]")
+            elif own != name:  # a size that no input tells, as that of an identity, is an input by its name
+                lines.append(f"{own} = {name}")
         return lines
 
 

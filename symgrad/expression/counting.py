@@ -1,0 +1,50 @@
+"""How many operations a node takes: the one counting rule, for formulas of cost and for the profile of a kernel alike.
+
+Takes nodes, gives counts over index spaces, whose sizes may be names. Must not know bytes, buffers or kernels.
+"""
+
+from __future__ import annotations
+
+from symgrad.expression import ops, sizes
+from symgrad.expression.node import Expr
+from symgrad.expression.ops import Constant, Contraction, Elementwise, Extent, Identity, Leaf, Named, Reshape
+from symgrad.expression.scalars import TABLE
+from symgrad.expression.sizes import Shape, Size
+
+FREE = Leaf | Constant | Extent | Identity | Named | Reshape
+READING = ops.Reduce | ops.LogSumExp | ops.ArgMax | ops.Scatter  # these go through their argument, not their result
+
+
+def operations(node: Expr) -> tuple[int, Shape]:
+    """So many operations for each entry of an index space: (2, ("N", 784, 512)) for x @ W1.
+
+    A term of a contraction takes one multiplication less than it has operands, and one addition where terms are
+    summed: 2 for a product of matrices, 1 for a sum, nothing for a transpose. A scalar function counts 1 for each
+    entry of its result, a sum or product of k values k - 1; a reduction 1 for each entry that it reads; anything else
+    (softmax, one-hot, cast, take) 1 for each entry of its result. Leaves, constants, names and new shapes are free.
+
+    >>> from symgrad.expression.functions import parameter, variable
+    >>> operations(variable("x", ("N", 784)) @ parameter("W", (784, 512)))
+    (2, ('N', 512, 784))
+    """
+    op = node.op
+    if isinstance(op, FREE):
+        return 0, ()
+    if isinstance(op, Contraction):
+        extent = op.sizes_of(node.args)
+        summed = set(extent) - set(op.output)
+        return max(0, len(node.args) - 1) + bool(summed), tuple(extent[i] for i in (*op.output, *sorted(summed)))
+    if isinstance(op, Elementwise) and TABLE[op.function].arity < 0:
+        return len(node.args) - 1, node.shape
+    return 1, node.args[0].shape if isinstance(op, READING) else node.shape
+
+
+def flops(node: Expr) -> Size:
+    """The operations of one node.
+
+    >>> from symgrad.expression.functions import relu, variable
+    >>> flops(relu(variable("h", (3, 4))))
+    12
+    """
+    each, space = operations(node)
+    return sizes.times((each, *space))
