@@ -62,16 +62,17 @@ def parse(text: str, names: Mapping[str, Expr]) -> Expr:
     >>> parse("sum((x - 1)**2)", {"x": functions.variable("x", (3,))}).shape
     ()
     """
-    return as_expr(_build(syntax(text), text.strip(), names, DEPTH))
+    return as_expr(_nested(syntax(text), text.strip(), names, DEPTH))
 
 
-def _build(node: ast.AST, text: str, names: Mapping[str, Expr], depth: int) -> Any:
+def _nested(node: ast.AST, text: str, names: Mapping[str, Expr], depth: int) -> Any:
     if depth == 0:
         raise _fail(node, text, f"a formula nests at most {DEPTH} deep; give inner parts names")
+    return build(node, text, names, lambda part: _nested(part, text, names, depth - 1))
 
-    def inner(part: ast.AST) -> Any:
-        return _build(part, text, names, depth - 1)
 
+def build(node: ast.AST, text: str, names: Mapping[str, Any], inner: Callable[[ast.AST], Any]) -> Any:
+    """What one node of a syntax tree denotes, given what its parts denote (`inner`); errors point into `text`."""
     match node:
         case ast.Constant(value=bool() | int() | float()):
             return node.value
