@@ -46,6 +46,7 @@ _WHERE = {
     "symgrad.training.model": "Model load",
     "symgrad.training.settings": "Training History",
     "symgrad.data": "Dataset mnist",
+    "symgrad.inspection.cost": "cost Cost",
     "symgrad.errors": (
         "SymgradError ExpressionError ShapeError GradientError BindingError CompileError DataError "
         "ModelError NotFoundError OutputError "
@@ -88,6 +89,8 @@ if TYPE_CHECKING:
     from symgrad.formulas import formula as formula
     from symgrad.formulas.derivation import Explanation as Explanation
     from symgrad.formulas.derivation import derivation as derivation
+    from symgrad.inspection.cost import Cost as Cost
+    from symgrad.inspection.cost import cost as cost
     from symgrad.interpreter import evaluate as evaluate
     from symgrad.proof.stamp import Stamp as Stamp
     from symgrad.proof.stamp import check as check

@@ -52,6 +52,7 @@ for command in (
     formula_commands.gradients,
     formula_commands.derive,
     formula_commands.check,
+    formula_commands.cost,
     machine_commands.summary,
     machine_commands.source,
     machine_commands.profile,
@@ -86,9 +87,10 @@ def run(arguments: list[str]) -> int:
         complain("interrupted")
         return 130
     except BrokenPipeError:
-        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())  # the reader has gone; nothing more to say
-        return 0
+        return _unheard()
     except SystemExit as stop:
+        if isinstance(stop.__context__, BrokenPipeError):  # typer's own answer, where a write failed and not the flush
+            return _unheard()
         return stop.code if isinstance(stop.code, int) else 1
     except OSError as error:
         place = f" ({error.filename})" if error.filename else ""
@@ -99,6 +101,12 @@ def run(arguments: list[str]) -> int:
         return 1
     except Exception as error:
         return _usage(error)
+
+
+def _unheard() -> int:
+    """The reader of our output has gone: there is nothing more to say, and that is no error."""
+    os.dup2(os.open(os.devnull, os.O_WRONLY), sys.__stdout__.fileno() if sys.__stdout__ else 1)
+    return 0
 
 
 def _usage(error: Exception) -> int:

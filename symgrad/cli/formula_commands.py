@@ -1,4 +1,4 @@
-"""Commands about formulas as a user types them: gradients, derive, check.
+"""Commands about formulas as a user types them: gradients, derive, check, cost, graph, report.
 
 A command imports its work when it runs, so that --help is immediate.
 """
@@ -52,3 +52,15 @@ def check(model: ModelArgument, param: Parameters = None, json: Json = False) ->
     from symgrad.cli.formulas import check_command
 
     check_command(model, param or [], json)
+
+
+def cost(
+    model: ModelArgument,
+    param: Parameters = None,
+    batch: Annotated[int | None, typer.Option(min=1, help="Rows of a batch; the model's own when left out.")] = None,
+    json: Json = False,
+) -> None:
+    """Operations, bytes moved and memory of a training step: formulas in the sizes, and numbers at a batch size."""
+    from symgrad.cli.reports import cost_command
+
+    cost_command(model, param or [], batch, json)

@@ -15,8 +15,9 @@ import numpy as np
 from symgrad.codegen.program import describe
 from symgrad.codegen.sharding import Part
 from symgrad.expression import sizes
+from symgrad.expression.counting import flops
 from symgrad.expression.node import Expr
-from symgrad.expression.ops import Contraction, Leaf
+from symgrad.expression.ops import Leaf
 from symgrad.training.steps import Steps
 
 if TYPE_CHECKING:
@@ -66,14 +67,9 @@ def _inside(node: Expr, stored: set[Expr]) -> list[Expr]:
 
 
 def _flops(part: Part, batch: dict[str, int], stored: set[Expr]) -> int:
-    """Operations of a stage: two for each term of a product, one for a function of an entry."""
-    total = 0
-    for node in dict.fromkeys(n for root in part.stage.nodes for n in _inside(root, stored)):
-        terms, shape = 1, node.shape
-        if isinstance(node.op, Contraction) and node.args:
-            terms, shape = len(node.args), tuple(node.op.sizes_of(node.args).values())
-        total += terms * math.prod(sizes.bind(s, batch) for s in shape)
-    return total
+    """Operations of a stage, by the one counting rule."""
+    nodes = dict.fromkeys(n for root in part.stage.nodes for n in _inside(root, stored))
+    return sum(sizes.bind(flops(node), batch) for node in nodes)
 
 
 def _bytes(part: Part, batch: dict[str, int], item: int) -> int:
