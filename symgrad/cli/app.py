@@ -105,7 +105,7 @@ def run(arguments: list[str]) -> int:
 
 def _unheard() -> int:
     """The reader of our output has gone: there is nothing more to say, and that is no error."""
-    os.dup2(os.open(os.devnull, os.O_WRONLY), sys.__stdout__.fileno() if sys.__stdout__ else 1)
+    os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
     return 0
 
 
