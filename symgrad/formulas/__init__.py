@@ -40,7 +40,7 @@ def formula(
         raise ConfigurationError(f"there is no notation {notation!r}; there are {', '.join(NOTATIONS)}")
     if format not in FORMATS:
         raise ConfigurationError(f"there is no format {format!r}; there are {', '.join(FORMATS)}")
-    named = _titles(expression, names)
+    named = titles(expression, names)
     if notation == "numpy":
         block = numpy_code.block(named)
         return {"text": block, "latex": latex.code(block), "html": html.code(block)}[format]
@@ -50,7 +50,8 @@ def formula(
     return latex.document(main, where) if format == "latex" else html.document(main, where)
 
 
-def _titles(expression: Expr | Sequence[Expr] | Mapping[str, Expr], names: Sequence[str] | None) -> dict[str, Expr]:
+def titles(expression: Expr | Sequence[Expr] | Mapping[str, Expr], names: Sequence[str] | None) -> dict[str, Expr]:
+    """Expressions by the left side of their formula: the titles given, else their own names, each once."""
     if isinstance(expression, Mapping):
         return dict(expression)
     if isinstance(expression, Expr):
