@@ -135,12 +135,16 @@ TABLE: dict[type[ops.Op], Callable[..., Array]] = {
 }
 
 
+def sizes_in(order: Sequence[Expr]) -> list[str]:
+    """The names of all sizes that some nodes have or count."""
+    return sizes.names(s for e in order for s in (*e.shape, *([e.op.size] if isinstance(e.op, ops.Extent) else [])))
+
+
 def evaluate_all(expressions: Sequence[Expr], given: Mapping[Any, object]) -> list[Array]:
     """The values of several expressions over the same inputs; shared parts are computed once."""
     inputs = leaves(expressions)
     order = topological(expressions)
-    used = [s for e in order for s in (*e.shape, *([e.op.size] if isinstance(e.op, ops.Extent) else []))]
-    arrays, extents = binding.bind(inputs, given, sizes.names(used))
+    arrays, extents = binding.bind(inputs, given, sizes_in(order))
     values: dict[Expr, Array] = {leaf: arrays[name].astype(DTYPES[leaf.kind]) for name, leaf in inputs.items()}
     with np.errstate(all="ignore"):
         for node in order:

@@ -76,7 +76,7 @@ def hessian_vector_product(loss: Expr, wrt: Expr, vector: Expr) -> Expr:
     (A + Aᵀ) v
     """
     _fits(vector, wrt)
-    slope = simplify(gradient(loss, wrt))
+    slope = gradient(loss, wrt)
     if wrt not in topological([slope]):
         return zeros(wrt.shape)
     return simplify(gradient(f.sum(slope * vector), wrt))
@@ -88,8 +88,8 @@ def jacobian_vector_product(value: Expr, wrt: Expr, vector: Expr) -> Expr:
     `vector` has the shape of `wrt`, the result that of `value`. Raises GradientError, ShapeError.
 
     >>> A, x, v = f.variable("A", ("m", "n")), f.parameter("x", ("n",)), f.variable("v", ("n",))
-    >>> jacobian_vector_product(A @ x, x, v) is simplify(A @ v)
-    True
+    >>> print(jacobian_vector_product(A @ x, x, v))
+    A v
     """
     _fits(vector, wrt)
     seed = f.variable(SEED, value.shape)

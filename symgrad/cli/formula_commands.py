@@ -25,12 +25,15 @@ def gradients(
     notation: Annotated[str, typer.Option(help="matrix, index or numpy.")] = "matrix",
     format: Annotated[str, typer.Option(help="text, latex or html.")] = "text",
     depth: Annotated[int | None, typer.Option(min=0, help="Explain only names that are so many steps away.")] = None,
+    order: Annotated[int, typer.Option(min=1, max=2, help="2 adds the second derivatives (Hessians).")] = 1,
     json: Json = False,
 ) -> None:
     """The gradient of a loss with respect to every parameter, as formulas that have been checked."""
     from symgrad.cli.formulas import Wanted, gradients_command
 
-    gradients_command(Wanted(model, param or [], wrt or [], expression, shape or [], notation, format, depth, json))
+    gradients_command(
+        Wanted(model, param or [], wrt or [], expression, shape or [], notation, format, depth, order, json)
+    )
 
 
 def derive(

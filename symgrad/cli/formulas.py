@@ -8,7 +8,8 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
 from symgrad.calculus.gradient import Derivation, derive
-from symgrad.calculus.simplify import Simplified, simplified
+from symgrad.calculus.jacobian import jacobian
+from symgrad.calculus.simplify import Simplified, simplified, simplify
 from symgrad.cli import find
 from symgrad.cli.inspect import show_json
 from symgrad.errors import ConfigurationError, NotFoundError
@@ -18,7 +19,7 @@ from symgrad.expression.parse import parse
 from symgrad.formulas import aligned, definitions, formula
 from symgrad.formulas.derivation import derivation, one_line
 from symgrad.formulas.names import text as shown
-from symgrad.proof.stamp import stamp
+from symgrad.proof.stamp import Stamp, stamp, stamp_jacobian
 from symgrad.training.model import Model
 
 SEEDS = 5  # proofs that the check command makes
@@ -36,6 +37,7 @@ class Wanted:
     notation: str
     format: str
     depth: int | None
+    order: int
     json: bool
 
 
@@ -94,27 +96,57 @@ def gradients_command(wanted: Wanted) -> None:
     if wanted.model is not None and wanted.expression is not None:
         raise ConfigurationError("give a model or an --expression, not both")
     name, record, result = _of_text(wanted) if wanted.expression is not None else _of_model(wanted)
-    proof = stamp(record, result)
-    named = titled({w.label: g for w, g in zip(record.wrt, result.expressions, strict=False)})
+    proofs = {"": stamp(record, result)}
+    first = {w.label: g for w, g in zip(record.wrt, result.expressions, strict=False)}
+    second = _second(record.wrt, list(first.values())) if wanted.order == 2 else {}
+    for (a, b), (slope, w, block) in second.items():
+        proofs[second_title(a, b)] = stamp_jacobian(slope, block, w)
+    named = {**titled(first), **{second_title(*pair): block for pair, (_, _, block) in second.items()}}
     if wanted.json:
-        main, where = definitions(named, depth=wanted.depth)
-        rows = {w.label: (d, list(map(str, w.shape))) for w, d in zip(record.wrt, main, strict=True)}
-        show_json(
-            {
-                "model": name,
-                "gradients": {
-                    p: {"formula": str(d).split(" = ", 1)[1], "shape": [int(s) if s.isdigit() else s for s in shape]}
-                    for p, (d, shape) in rows.items()
-                },
-                "where": [{"name": d.name, "formula": str(d).split(" = ", 1)[1]} for d in where],
-                "checked": dataclasses.asdict(proof),
-            }
-        )
+        _show_as_json(name, wanted, named, list(first), proofs)
         return
     print(formula(named, notation=wanted.notation, format=wanted.format, depth=wanted.depth))
     if wanted.format == "text":
         comment = "# " if wanted.notation == "numpy" else ""
-        print("\n".join(textwrap.wrap(str(proof), 100, initial_indent=comment, subsequent_indent=comment or "  ")))
+        for title, proof in proofs.items():
+            text = f"{title} {proof}" if title else str(proof)
+            print("\n".join(textwrap.wrap(text, 100, initial_indent=comment, subsequent_indent=comment or "  ")))
+
+
+def second_title(a: str, b: str) -> str:
+    """∂²L/∂w² or ∂²L/∂w∂b."""
+    return f"∂²L/∂{shown(a)}²" if a == b else f"∂²L/∂{shown(a)}∂{shown(b)}"
+
+
+def _second(wrt: Sequence[Expr], slopes: Sequence[Expr]) -> dict[tuple[str, str], tuple[Expr, Expr, Expr]]:
+    """The Hessian's blocks on and above the diagonal: a gradient, by what it is differentiated, and the result."""
+    pairs = [(i, j) for i in range(len(wrt)) for j in range(i, len(wrt))]
+    found = {(wrt[i].label, wrt[j].label): (slopes[i], wrt[j], jacobian(slopes[i], wrt[j])) for i, j in pairs}
+    blocks = simplify([block for _, _, block in found.values()])
+    return {key: (slope, w, b) for (key, (slope, w, _)), b in zip(found.items(), blocks, strict=True)}
+
+
+def _show_as_json(
+    name: str, wanted: Wanted, named: Mapping[str, Expr], first: Sequence[str], proofs: Mapping[str, Stamp]
+) -> None:
+    main, where = definitions(named, depth=wanted.depth)
+    rows = [
+        {
+            "formula": str(d).split(" = ", 1)[1],
+            "shape": [s if isinstance(s, int) else str(s) for s in d.node.shape],
+        }
+        for d in main
+    ]
+    show_json(
+        {
+            "model": name,
+            "gradients": dict(zip(first, rows, strict=False)),
+            "hessians": dict(zip(list(named)[len(first) :], rows[len(first) :], strict=True)),
+            "where": [{"name": d.name, "formula": str(d).split(" = ", 1)[1]} for d in where],
+            "checked": dataclasses.asdict(proofs[""]),
+            **{f"checked {title}": dataclasses.asdict(proof) for title, proof in proofs.items() if title},
+        }
+    )
 
 
 def check_command(name: str, parameters: Sequence[str], as_json: bool) -> None:

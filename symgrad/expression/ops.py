@@ -155,12 +155,19 @@ class Contraction(Op):
 
     An index that the output lacks is summed; one that only the output has repeats the result (`new` gives its size:
     the adjoint of a sum). Products, transposes, sums, diagonals and outer products are all this one operation
-    (Laue, Mitterreiter, Giesen 2018).
+    (Laue, Mitterreiter, Giesen 2018). Indices are numbered as they first come, so that equal contractions are equal.
     """
 
     inputs: tuple[tuple[int, ...], ...]
     output: tuple[int, ...]
     new: tuple[tuple[int, Size], ...] = ()
+
+    def __post_init__(self) -> None:
+        order = dict.fromkeys(i for indices in (*self.inputs, self.output) for i in indices)
+        number = {index: n for n, index in enumerate(order)}
+        object.__setattr__(self, "inputs", tuple(tuple(number[i] for i in indices) for indices in self.inputs))
+        object.__setattr__(self, "output", tuple(number[i] for i in self.output))
+        object.__setattr__(self, "new", tuple(sorted(((number[i], s) for i, s in self.new), key=lambda pair: pair[0])))
 
     def infer(self, args: Sequence[Expr]) -> Result:
         assert len(args) == len(self.inputs), (self, args)

@@ -14,7 +14,7 @@ from symgrad.formulas.scalar import SHOWN
 from symgrad.formulas.tree import Symbol
 
 LEVELS = 40  # a formula nested deeper is cut into parts with automatic names
-SMALL = 3  # nodes: a shared part no larger than this is written where it is used
+SMALL = 4  # nodes: a shared part no larger than this is written where it is used
 SHORT = ops.Leaf | ops.Constant | ops.Extent | ops.OneHot | ops.Softmax | ops.LogSumExp | ops.Identity
 
 

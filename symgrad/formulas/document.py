@@ -30,15 +30,17 @@ class Definition:
 
 
 def titled(title: str) -> Math:
-    """The left side that a title stands for: ∂L/∂W1 and ∂L/∂W₁ are derivatives.
+    """The left side that a title stands for: ∂L/∂W1 and ∂L/∂W₁ are derivatives, ∂²L/∂w² and ∂²L/∂w∂b second ones.
 
     >>> titled("∂L/∂W₁")
-    Derivative(of=Symbol(name='L', plain=False), by=Symbol(name='W1', plain=False))
+    Derivative(of=Symbol(name='L', plain=False), by=(Symbol(name='W1', plain=False),))
     """
     plain = unicodedata.normalize("NFKC", title)
-    found = re.fullmatch(r"∂(\w+)/∂(\w+)", plain)
+    found = re.fullmatch(r"∂²?([^\W²]+)/((?:∂[^\W²]+²?)+)", title)
     if found:
-        return Derivative(Symbol(found[1]), Symbol(found[2]))
+        by = re.findall(r"∂([^\W²]+)(²?)", found[2])
+        repeated = [Symbol(unicodedata.normalize("NFKC", n)) for n, square in by for _ in "12"[: 2 if square else 1]]
+        return Derivative(Symbol(unicodedata.normalize("NFKC", found[1])), tuple(repeated))
     return Symbol(plain) if plain.isidentifier() else Words(title)
 
 
@@ -74,8 +76,8 @@ class Writer:
         entry = _told_apart(entry, name or "result" * bool(at))
         if not at:
             return Definition(name, entry, node, left)
-        if isinstance(left, Derivative):
-            left = replace(left, by=Indexed(left.by, tuple(at)))
+        if isinstance(left, Derivative) and len(left.by) == 1:
+            left = replace(left, by=(Indexed(left.by[0], tuple(at)),))
         else:
             left = Indexed(left if name else Symbol("result"), tuple(at))
         return Definition(text(left), entry, node, left)

@@ -69,6 +69,10 @@ def _letters(base: str, indices: Sequence[str]) -> str:
     return f"<msub>{base}{_row(*(f'<mi>{escape(i)}</mi>' for i in indices))}</msub>" if indices else base
 
 
+def _raised(base: str, power: int) -> str:
+    return f"<msup>{base}<mn>{power}</mn></msup>" if power > 1 else base
+
+
 def _function(function: str) -> str:
     return f"<mi>{escape(FUNCTIONS.get(function, function))}</mi>" if function else ""
 
@@ -107,7 +111,8 @@ def _write(tree: Math) -> str:
         case Entries(part, letters):
             return _letters(_fence("[", _write(part), "]"), letters)
         case Derivative(of, by):
-            return f"<mfrac>{_row(_sign('∂'), _write(of))}{_row(_sign('∂'), _write(by))}</mfrac>"
+            below = [_row(_sign("∂"), _raised(_write(part), power)) for part, power in tree.powers]
+            return f"<mfrac>{_row(_raised(_sign('∂'), len(by)), _write(of))}{_row(*below)}</mfrac>"
         case Parentheses(part):
             return _fence("(", _write(part), ")")
     raise AssertionError(tree)

@@ -60,6 +60,10 @@ def _letters(indices: Sequence[str]) -> str:
     return "_{" + " ".join(map(escaped, indices)) + "}" if indices else ""
 
 
+def _raised(power: int) -> str:
+    return f"^{{{power}}}" if power > 1 else ""
+
+
 def _function(function: str) -> str:
     if function == "sigmoid":
         return r"\sigma"
@@ -102,7 +106,8 @@ def _write(tree: Math) -> str:
         case Entries(part, letters):
             return rf"\left[{_write(part)}\right]{_letters(letters)}"
         case Derivative(of, by):
-            return rf"\frac{{\partial {_write(of)}}}{{\partial {_write(by)}}}"
+            below = r" \, ".join(rf"\partial {_write(part)}" + _raised(power) for part, power in tree.powers)
+            return rf"\frac{{\partial{_raised(len(by))} {_write(of)}}}{{{below}}}"
         case Parentheses(part):
             return rf"\left({_write(part)}\right)"
     raise AssertionError(tree)

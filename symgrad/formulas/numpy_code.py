@@ -30,10 +30,11 @@ def block(named: Mapping[str, Expr]) -> str:
 def identifier(title: str) -> str:
     """A title as a Python name.
 
-    >>> identifier("∂L/∂W₁"), identifier("")
-    ('dL_dW1', 'result')
+    >>> identifier("∂L/∂W₁"), identifier("∂²L/∂w∂b"), identifier("")
+    ('dL_dW1', 'd2L_dw_db', 'result')
     """
-    plain = re.sub(r"\W+", "_", unicodedata.normalize("NFKC", title).replace("∂", "d")).strip("_")
+    parted = re.sub(r"(?<=\w)∂", "_∂", title)
+    plain = re.sub(r"\W+", "_", unicodedata.normalize("NFKC", parted).replace("∂", "d")).strip("_")
     return (f"_{plain}" if plain[:1].isdigit() else plain) or "result"
 
 

@@ -68,7 +68,8 @@ def write(tree: Math) -> str:
         case Entries(part, letters):
             return f"[{write(part)}]{''.join(map(names.lowered, letters))}"
         case Derivative(of, by):
-            return f"∂{write(of)}/∂{write(by)}"
+            below = "".join(f"∂{write(part)}" + ("²" if power == 2 else "") for part, power in tree.powers)
+            return f"∂{'²' if len(by) == 2 else ''}{write(of)}/{below}"
         case Parentheses(part):
             return f"({write(part)})"
     raise AssertionError(tree)

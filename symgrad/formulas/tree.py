@@ -6,6 +6,7 @@ Each node says how strongly it binds; `parentheses` uses that once, for every fo
 from __future__ import annotations
 
 from dataclasses import dataclass
+from itertools import groupby
 from typing import TypeAlias
 
 LOGIC, RELATION, SUM, NEGATIVE, PRODUCT, FRACTION, POWER, ATOM = 0, 1, 2, 3, 4, 5, 6, 9
@@ -120,11 +121,16 @@ class Entries:
 
 @dataclass(frozen=True)
 class Derivative:
-    """∂L/∂W1, as a left side."""
+    """∂L/∂W1, or of higher order: ∂²L/∂w² by the same twice, ∂²L/∂w∂b by one and then another."""
 
     of: Math
-    by: Math
+    by: tuple[Math, ...]
     level = ATOM
+
+    @property
+    def powers(self) -> list[tuple[Math, int]]:
+        """What it is taken by, each with how often in a row."""
+        return [(part, len(list(group))) for part, group in groupby(self.by)]
 
 
 @dataclass(frozen=True)

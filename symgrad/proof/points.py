@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
+from typing import Any
 
 import numpy as np
 
@@ -10,7 +11,7 @@ from symgrad.errors import ExpressionError
 from symgrad.expression import ops, sizes
 from symgrad.expression.node import Expr, leaves, topological
 from symgrad.expression.scalars import BOOLEAN, INTEGER
-from symgrad.interpreter import evaluate_all
+from symgrad.interpreter import evaluate_all, sizes_in
 
 ROWS = 3  # what a named size becomes where nothing else says
 TRIES = 20
@@ -46,11 +47,19 @@ def draw(leaf: Expr, order: Sequence[Expr], random: np.random.Generator, positiv
     return values
 
 
+def given(expressions: Sequence[Expr], values: Mapping[str, np.ndarray]) -> dict[str, Any]:
+    """What some of the expressions of a point need of its values; sizes that no leaf of theirs tells by name."""
+    inputs = leaves(expressions)
+    told = set(sizes.names(s for leaf in inputs.values() for s in leaf.shape)) | set(inputs)
+    free = [n for n in sizes_in(topological(expressions)) if n not in told]
+    return {**{name: values[name] for name in inputs}, **dict.fromkeys(free, ROWS)}
+
+
 def point(expressions: Sequence[Expr], random: np.random.Generator) -> Mapping[str, np.ndarray]:
     """Values for every leaf at which all expressions are finite. Raises ExpressionError when none is found."""
     order, inputs = topological(expressions), leaves(expressions)
     for attempt in range(TRIES):
         values = {name: draw(leaf, order, random, attempt % 2 == 1) for name, leaf in inputs.items()}
-        if all(np.isfinite(r).all() for r in evaluate_all(expressions, values)):
+        if all(np.isfinite(r).all() for r in evaluate_all(expressions, given(expressions, values))):
             return values
     raise ExpressionError("no random point was found at which the formula is finite; give values with at={...}")
