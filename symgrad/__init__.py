@@ -47,6 +47,7 @@ _WHERE = {
     "symgrad.training.settings": "Training History",
     "symgrad.data": "Dataset mnist",
     "symgrad.inspection.cost": "cost Cost",
+    "symgrad.inspection.graph": "graph",
     "symgrad.errors": (
         "SymgradError ExpressionError ShapeError GradientError BindingError CompileError DataError "
         "ModelError NotFoundError OutputError "
@@ -91,6 +92,7 @@ if TYPE_CHECKING:
     from symgrad.formulas.derivation import derivation as derivation
     from symgrad.inspection.cost import Cost as Cost
     from symgrad.inspection.cost import cost as cost
+    from symgrad.inspection.graph import graph as graph
     from symgrad.interpreter import evaluate as evaluate
     from symgrad.proof.stamp import Stamp as Stamp
     from symgrad.proof.stamp import check as check

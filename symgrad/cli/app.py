@@ -52,6 +52,7 @@ for command in (
     formula_commands.gradients,
     formula_commands.derive,
     formula_commands.check,
+    formula_commands.graph,
     formula_commands.cost,
     machine_commands.summary,
     machine_commands.source,

@@ -9,7 +9,7 @@ from typing import Annotated
 
 import typer
 
-from symgrad.cli.options import Json, ModelArgument, Parameters, Wrt
+from symgrad.cli.options import Json, ModelArgument, Output, Parameters, Wrt
 
 
 def gradients(
@@ -55,6 +55,20 @@ def check(model: ModelArgument, param: Parameters = None, json: Json = False) ->
     from symgrad.cli.formulas import check_command
 
     check_command(model, param or [], json)
+
+
+def graph(
+    model: ModelArgument,
+    param: Parameters = None,
+    gradient: Annotated[bool, typer.Option("--gradient", help="Draw the gradients too, beside the network.")] = False,
+    all: Annotated[bool, typer.Option("--all", help="A box for every operation, not only for what has a name.")] = False,
+    format: Annotated[str, typer.Option(help="svg or dot (Graphviz).")] = "svg",
+    out: Output = None,
+) -> None:
+    """The expression graph as a picture: names, formulas and shapes."""
+    from symgrad.cli.reports import graph_command
+
+    graph_command(model, param or [], format, all, gradient, out)
 
 
 def cost(

@@ -17,6 +17,7 @@ Wrt = Annotated[
     typer.Option("--wrt", help="With respect to what; may be given often; to everything when left out."),
 ]
 Json = Annotated[bool, typer.Option("--json", help="Data on stdout as JSON, everything else on stderr.")]
+Output = Annotated[str | None, typer.Option("-o", "--out", metavar="FILE", help="The file to write.")]
 Data = Annotated[str | None, typer.Option(help="An IDX folder, a .npz or a .csv file; MNIST when left out.")]
 Label = Annotated[str | None, typer.Option(help="The label column of a .csv file.")]
 Checkpoint = Annotated[

@@ -9,6 +9,20 @@ from typing import Any
 from symgrad.cli import find
 from symgrad.cli.inspect import show_json
 from symgrad.inspection.cost import Cost, conventions, model_costs, model_sizes
+from symgrad.inspection.graph import model_graph
+from symgrad.storage import atomic
+
+
+def graph_command(
+    name: str, parameters: Sequence[str], format: str, operations: bool, gradient: bool, out: str | None
+) -> None:
+    """The graph of a model's loss and output, to a file or to stdout."""
+    text = model_graph(find.find_model(name, parameters), format, operations, gradient)
+    if out is None:
+        print(text, end="")
+    else:
+        atomic.write(out, text.encode())
+        print(f"wrote {out}")
 
 
 def cost_command(name: str, parameters: Sequence[str], batch: int | None, as_json: bool) -> None:
