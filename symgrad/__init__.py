@@ -49,6 +49,7 @@ _WHERE = {
     "symgrad.inspection.cost": "cost Cost",
     "symgrad.inspection.graph": "graph",
     "symgrad.errors": (
+    "symgrad.inspection.report": "report",
         "SymgradError ExpressionError ShapeError GradientError BindingError CompileError DataError "
         "ModelError NotFoundError OutputError "
         "StorageError ConfigurationError DivergenceError"
@@ -96,6 +97,7 @@ if TYPE_CHECKING:
     from symgrad.interpreter import evaluate as evaluate
     from symgrad.proof.stamp import Stamp as Stamp
     from symgrad.proof.stamp import check as check
+    from symgrad.inspection.report import report as report
     from symgrad.training.initializers import *  # noqa: F403
     from symgrad.training.model import Model as Model
     from symgrad.training.model import load as load

@@ -54,6 +54,7 @@ for command in (
     formula_commands.check,
     formula_commands.graph,
     formula_commands.cost,
+    formula_commands.report,
     machine_commands.summary,
     machine_commands.source,
     machine_commands.profile,

@@ -10,7 +10,8 @@ from symgrad import data
 from symgrad.cli import draw, find
 from symgrad.cli.inspect import show_json
 from symgrad.errors import BindingError, ConfigurationError, DataError
-from symgrad.training.model import Model, load
+from symgrad.inspection.outcome import confusion
+from symgrad.training.model import load
 
 
 def test_arrays(
@@ -25,14 +26,6 @@ def test_arrays(
     return dataset, dataset.x_test, dataset.y_test
 
 
-def confusion(model: Model, output: np.ndarray, truth: np.ndarray) -> np.ndarray | None:
-    """Counts of truth against prediction; None when the model does not tell classes apart."""
-    if output.ndim != 2 or output.shape[1] < 2 or truth.dtype.kind not in "iu" or truth.ndim != 1:
-        return None
-    classes = output.shape[1]
-    return np.bincount(truth * classes + output.argmax(axis=1), minlength=classes * classes).reshape(classes, classes)
-
-
 def evaluate_command(
     checkpoint: str | None, source: str | None, label: str | None, limit: int | None, threads: int | None, as_json: bool
 ) -> None:
@@ -42,7 +35,7 @@ def evaluate_command(
     model.threads = threads
     dataset, x, y = test_arrays(source, label, limit)
     values, output = model.steps.evaluate(model.bind(x, y), 1000)
-    matrix = confusion(model, output, y)
+    matrix = confusion(output, y)
     if as_json:
         show_json(
             {

@@ -81,3 +81,19 @@ def cost(
     from symgrad.cli.reports import cost_command
 
     cost_command(model, param or [], batch, json)
+
+
+def report(
+    model: ModelArgument,
+    param: Parameters = None,
+    run: Annotated[
+        str | None, typer.Option(metavar="DIR", help="A run's folder or checkpoint: adds curves, confusions, mistakes.")
+    ] = None,
+    out: Annotated[
+        str | None, typer.Option("-o", "--out", metavar="FILE", help="MODEL-report.html when left out.")
+    ] = None,
+) -> None:
+    """One HTML page about a model, readable offline: graph, proved gradients, derivation, code, cost, training."""
+    from symgrad.cli.reports import report_command
+
+    report_command(model, param or [], run, out)

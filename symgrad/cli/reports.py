@@ -7,10 +7,17 @@ from collections.abc import Mapping, Sequence
 from typing import Any
 
 from symgrad.cli import find
+from symgrad.cli.apply import test_arrays
 from symgrad.cli.inspect import show_json
+from symgrad.errors import ModelError
+from symgrad.formulas import formula
 from symgrad.inspection.cost import Cost, conventions, model_costs, model_sizes
 from symgrad.inspection.graph import model_graph
+from symgrad.inspection.outcome import Outcome, outcome
+from symgrad.inspection.report import report
 from symgrad.storage import atomic
+from symgrad.training import saved
+from symgrad.training.model import Model
 
 
 def graph_command(
@@ -38,9 +45,44 @@ def cost_command(name: str, parameters: Sequence[str], batch: int | None, as_jso
     for form, passes in found.items():
         for part, value in passes.items():
             print(f"\n{part}, {form}")
-            for what, formula, number in value.rows(values):
-                print(f"  {what:<11} {number:>11}   {formula}")
+            for what, text, number in value.rows(values):
+                print(f"  {what:<11} {number:>11}   {text}")
     print("\n" + "\n".join(textwrap.wrap(footer, 100)))
+
+
+def report_command(name: str, parameters: Sequence[str], run: str | None, out: str | None) -> None:
+    """Everything about a model, and about a run of it, on one page."""
+    model = find.find_model(name, parameters)
+    seen = _outcome(model, name, run) if run is not None else None
+    path = out or f"{model.name}-report.html"
+    data = report(model, seen).encode()
+    atomic.write(path, data)
+    print(f"wrote {path}, {len(data) / 1000:,.0f} kB")
+
+
+def _outcome(model: Model, name: str, run: str) -> Outcome:
+    """What the newest checkpoint of a run does on its test data; the model gets its weights.
+
+    Raises ModelError when the run is of another model, and what reading checkpoints and data raises.
+    """
+    path = find.find_checkpoint(run)
+    trained, progress, about = saved.load_progress(path)
+    if _formulas(trained) != _formulas(model):
+        arguments = "".join(f" -p {key}={value}" for key, value in trained.arguments.items())
+        raise ModelError(
+            f"{path} is a run of another model than {name}: for its report write "
+            f"`symgrad report {trained.source or trained.name}{arguments} --run {run}`"
+        )
+    model.training, model.threads = trained.training, about.get("threads")
+    model.weights = trained.weights
+    dataset, x, y = test_arrays(about.get("data"), about.get("label"), about.get("limit"))
+    return outcome(model, str(path), progress.records, dataset, x, y)
+
+
+def _formulas(model: Model) -> str:
+    """What a model computes, entry by entry, with the shapes of its parameters."""
+    shapes = ", ".join(f"{name} {parameter.shape}" for name, parameter in model.parameters.items())
+    return formula({"output": model.output, "L": model.loss}, notation="index") + shapes
 
 
 def _facts(found: Cost, values: Mapping[str, int]) -> dict[str, Any]:
