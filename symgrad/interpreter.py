@@ -97,14 +97,16 @@ def _scatter(op: ops.Scatter, node: Expr, args: Sequence[Array], extents: Mappin
 
 
 def _softmax(op: ops.Softmax, node: Expr, args: Sequence[Array], extents: Mapping[str, int]) -> Array:
-    raised = np.exp(args[0] - args[0].max(op.axes, keepdims=True, initial=-np.inf))
+    x = args[0].astype(np.float64)  # an integer array has no -inf to start its maximum from
+    raised = np.exp(x - x.max(op.axes, keepdims=True, initial=-np.inf))
     return np.asarray(raised / raised.sum(op.axes, keepdims=True))
 
 
 def _logsumexp(op: ops.LogSumExp, node: Expr, args: Sequence[Array], extents: Mapping[str, int]) -> Array:
-    top = args[0].max(op.axes, keepdims=True, initial=-np.inf)
+    x = args[0].astype(np.float64)
+    top = x.max(op.axes, keepdims=True, initial=-np.inf)
     shift = np.where(np.isfinite(top), top, 0.0)
-    total = np.log(np.exp(args[0] - shift).sum(op.axes, keepdims=True)) + shift
+    total = np.log(np.exp(x - shift).sum(op.axes, keepdims=True)) + shift
     return np.asarray(total if op.keep else total.squeeze(op.axes))
 
 

@@ -26,7 +26,8 @@ BINARY: dict[type[ast.AST], Callable[[Any, Any], Any]] = {
 KEYWORDS = ("axis", "keepdims", "shape", "axes", "classes")
 
 
-def _fail(node: ast.AST, text: str, reason: str) -> ExpressionError:
+def fail(node: ast.AST, text: str, reason: str) -> ExpressionError:
+    """The error of one part of a formula: the reason, and the text with a mark under that part."""
     column = getattr(node, "col_offset", 0)
     return ExpressionError(f"{reason}\n{_pointed(text, column)}")
 
@@ -62,13 +63,14 @@ def parse(text: str, names: Mapping[str, Expr]) -> Expr:
     >>> parse("sum((x - 1)**2)", {"x": functions.variable("x", (3,))}).shape
     ()
     """
-    return as_expr(_nested(syntax(text), text.strip(), names, DEPTH))
+    return as_expr(nested(syntax(text), text.strip(), names))
 
 
-def _nested(node: ast.AST, text: str, names: Mapping[str, Expr], depth: int) -> Any:
+def nested(node: ast.AST, text: str, names: Mapping[str, Any], depth: int = DEPTH) -> Any:
+    """What a syntax tree denotes: an expression, a number or a tuple."""
     if depth == 0:
-        raise _fail(node, text, f"a formula nests at most {DEPTH} deep; give inner parts names")
-    return build(node, text, names, lambda part: _nested(part, text, names, depth - 1))
+        raise fail(node, text, f"a formula nests at most {DEPTH} deep; give inner parts names")
+    return build(node, text, names, lambda part: nested(part, text, names, depth - 1))
 
 
 def build(node: ast.AST, text: str, names: Mapping[str, Any], inner: Callable[[ast.AST], Any]) -> Any:
@@ -78,14 +80,14 @@ def build(node: ast.AST, text: str, names: Mapping[str, Any], inner: Callable[[a
             return node.value
         case ast.Name(id=name):
             if name not in names:
-                raise _fail(node, text, f"{name} is not declared; declared are: {', '.join(names) or 'none'}")
+                raise fail(node, text, f"{name} is not declared; declared are: {', '.join(names) or 'none'}")
             return names[name]
         case ast.UnaryOp(op=ast.USub(), operand=operand):
             return -inner(operand)
         case ast.UnaryOp(op=ast.UAdd(), operand=operand):
             return inner(operand)
         case ast.BinOp(op=ast.Pow(), right=ast.Constant(value=int() as power)) if abs(power) > POWER:
-            raise _fail(node, text, f"integer powers go up to {POWER}, this is {power}")
+            raise fail(node, text, f"integer powers go up to {POWER}, this is {power}")
         case ast.BinOp(left=left, op=operator, right=right) if type(operator) in BINARY:
             return BINARY[type(operator)](as_expr(inner(left)), inner(right))
         case ast.Compare(left=left, ops=[operator], comparators=[right]) if type(operator) in BINARY:
@@ -96,7 +98,7 @@ def build(node: ast.AST, text: str, names: Mapping[str, Any], inner: Callable[[a
             return tuple(inner(p) for p in parts)
         case ast.Call(func=ast.Name(id=name), args=args, keywords=keywords):
             return _call(node, name, args, keywords, text, inner)
-    raise _fail(
+    raise fail(
         node,
         text,
         f"{ast.unparse(node)[:60]!r} cannot stand in a formula: use names, numbers, + - * / ** @ .T and functions",
@@ -113,10 +115,10 @@ def _call(
 ) -> Any:
     function = functions.table().get(name)
     if function is None:
-        raise _fail(node, text, f"there is no function {name}; there are: {', '.join(sorted(functions.table()))}")
+        raise fail(node, text, f"there is no function {name}; there are: {', '.join(sorted(functions.table()))}")
     strange = [k.arg for k in keywords if k.arg not in KEYWORDS]
     if strange:
-        raise _fail(node, text, f"{name} has no argument {strange[0]}")
+        raise fail(node, text, f"{name} has no argument {strange[0]}")
     values = [
         a.value if isinstance(a, ast.Constant) and isinstance(a.value, str) and name == "einsum" else inner(a)
         for a in args
@@ -124,4 +126,4 @@ def _call(
     try:
         return function(*values, **{str(k.arg): inner(k.value) for k in keywords})
     except TypeError as error:
-        raise _fail(node, text, f"{name}: {error}") from None
+        raise fail(node, text, f"{name}: {error}") from None
