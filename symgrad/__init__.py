@@ -37,8 +37,10 @@ _WHERE = {
     "symgrad.calculus.simplify": "simplify simplified",
     "symgrad.interpreter": "evaluate",
     "symgrad.proof.stamp": "check Stamp",
+    "symgrad.proof.against": "check_derivation Verdict",
     "symgrad.formulas": "formula",
     "symgrad.formulas.derivation": "derivation Explanation",
+    "symgrad.formulas.chain": "chain_rule ChainRule",
     "symgrad.codegen.kernel": "compile Kernel",
     "symgrad.training.initializers": "zeros ones normal uniform glorot_uniform he_uniform",
     "symgrad.training.optimizers": "sgd momentum nesterov adagrad rmsprop adam",
@@ -48,8 +50,8 @@ _WHERE = {
     "symgrad.data": "Dataset mnist",
     "symgrad.inspection.cost": "cost Cost",
     "symgrad.inspection.graph": "graph",
-    "symgrad.errors": (
     "symgrad.inspection.report": "report",
+    "symgrad.errors": (
         "SymgradError ExpressionError ShapeError GradientError BindingError CompileError DataError "
         "ModelError NotFoundError OutputError "
         "StorageError ConfigurationError DivergenceError"
@@ -89,15 +91,19 @@ if TYPE_CHECKING:
         expression_to_json as expression_to_json,
     )
     from symgrad.formulas import formula as formula
+    from symgrad.formulas.chain import ChainRule as ChainRule
+    from symgrad.formulas.chain import chain_rule as chain_rule
     from symgrad.formulas.derivation import Explanation as Explanation
     from symgrad.formulas.derivation import derivation as derivation
     from symgrad.inspection.cost import Cost as Cost
     from symgrad.inspection.cost import cost as cost
     from symgrad.inspection.graph import graph as graph
+    from symgrad.inspection.report import report as report
     from symgrad.interpreter import evaluate as evaluate
+    from symgrad.proof.against import Verdict as Verdict
+    from symgrad.proof.against import check_derivation as check_derivation
     from symgrad.proof.stamp import Stamp as Stamp
     from symgrad.proof.stamp import check as check
-    from symgrad.inspection.report import report as report
     from symgrad.training.initializers import *  # noqa: F403
     from symgrad.training.model import Model as Model
     from symgrad.training.model import load as load

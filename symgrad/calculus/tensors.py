@@ -213,8 +213,8 @@ def _repeated(x: Expr) -> Expr | None:
     inner, indices = x.args[0], op.inputs[0]
     if [i for i in op.output if i in indices] != list(indices) or x.kind != inner.kind:
         return None
-    if all(isinstance(s, int) and s == 1 for _, s in op.new):
-        return None  # axes of size 1 are how broadcasting is spelt
+    if inner.shape and all(isinstance(s, int) and s == 1 for _, s in op.new):
+        return None  # axes of size 1 are how broadcasting is spelt; a number needs none
     lead = next((n for n, i in enumerate(op.output) if i in indices), len(op.output))
     shape = op.output[lead:]
     if shape == indices:

@@ -42,16 +42,48 @@ def derive(
     wrt: Annotated[
         list[str] | None, typer.Option("--wrt", help="A parameter; may be given often; all when left out.")
     ] = None,
+    chain: Annotated[
+        bool, typer.Option("--chain", help="The chain rule of lecture slides: the product of labelled factors.")
+    ] = False,
+    values: Annotated[
+        bool, typer.Option("--values", help="With numbers, for a network small enough, such as two-two-one.")
+    ] = False,
+    format: Annotated[str, typer.Option(help="text or latex.")] = "text",
     json: Json = False,
 ) -> None:
     """How the gradients come about: each rule by name, what came in and what went out, then the simplifications."""
-    from symgrad.cli.formulas import derive_command
+    from symgrad.cli.derive import derive_command
 
-    derive_command(model, param or [], wrt or [], json)
+    derive_command(model, param or [], wrt or [], chain, values, format, json)
 
 
-def check(model: ModelArgument, param: Parameters = None, json: Json = False) -> None:
-    """Prove the gradients at length; compare formula, interpreter and kernel, and the naive way of nudging a weight."""
+def check(
+    model: Annotated[str | None, typer.Argument(metavar="[MODEL]", help="A model's name or a Python file.")] = None,
+    param: Parameters = None,
+    wrt: Annotated[list[str] | None, typer.Option("--wrt", help="With --against: with respect to what.")] = None,
+    against: Annotated[
+        list[str] | None, typer.Option(help='A gradient derived by hand, to be checked: "x.T @ (output - y) / N".')
+    ] = None,
+    where: Annotated[
+        list[str] | None, typer.Option(metavar="NAME=FORMULA", help="A name used in --against: p=softmax(z).")
+    ] = None,
+    expression: Annotated[str | None, typer.Option(help="With --against: a scalar formula instead of a model.")] = None,
+    shape: Annotated[
+        list[str] | None, typer.Option(metavar="NAME=SIZES", help="A name of the formula: X=m,n or s= ")
+    ] = None,
+    json: Json = False,
+) -> None:
+    """Prove the gradients at length; or check a gradient derived by hand, and say what is wrong with it.
+
+    Without --against: formula, interpreter and kernel are compared, and the naive way of nudging a weight. With it, the
+    formula may use the inputs, parameters and named parts of the model, output, sizes such as N, and delta_z for the
+    derivative by a named z; labels count as one-hot rows. Exit code 1 when it is wrong.
+    """
+    if against or model is None:
+        from symgrad.cli.derivations import Claim, against_command
+
+        claim = Claim(model, param or [], expression, shape or [], wrt or [], against or [], where or [], json)
+        raise typer.Exit(0 if against_command(claim) else 1)
     from symgrad.cli.formulas import check_command
 
     check_command(model, param or [], json)
@@ -61,7 +93,9 @@ def graph(
     model: ModelArgument,
     param: Parameters = None,
     gradient: Annotated[bool, typer.Option("--gradient", help="Draw the gradients too, beside the network.")] = False,
-    all: Annotated[bool, typer.Option("--all", help="A box for every operation, not only for what has a name.")] = False,
+    all: Annotated[
+        bool, typer.Option("--all", help="A box for every operation, not only for what has a name.")
+    ] = False,
     format: Annotated[str, typer.Option(help="svg or dot (Graphviz).")] = "svg",
     out: Output = None,
 ) -> None:

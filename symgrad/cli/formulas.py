@@ -17,7 +17,6 @@ from symgrad.expression import functions
 from symgrad.expression.node import Expr
 from symgrad.expression.parse import parse
 from symgrad.formulas import aligned, definitions, formula
-from symgrad.formulas.derivation import derivation, one_line
 from symgrad.formulas.names import text as shown
 from symgrad.proof.stamp import Stamp, stamp, stamp_jacobian
 from symgrad.training.model import Model
@@ -171,33 +170,3 @@ def chosen(model: Model, names: Sequence[str]) -> list[Expr]:
         if name not in model.parameters:
             raise NotFoundError(f"{model.name} has no parameter {name!r}; it has {', '.join(model.parameters)}")
     return [model.parameters[name] for name in names] or list(model.parameters.values())
-
-
-def derive_command(name: str, parameters: Sequence[str], wrt: Sequence[str], as_json: bool) -> None:
-    """The derivation of some gradients, or of each in turn."""
-    model = find.find_model(name, parameters)
-    found = derivation(model.loss, chosen(model, wrt))
-    if not as_json:
-        print(found)
-        return
-    steps = [
-        {
-            "rule": s.rule,
-            "statement": s.statement,
-            "at": one_line(s.node),
-            "incoming": one_line(s.incoming),
-            "result": one_line(s.result),
-        }
-        for s in found
-    ]
-    rewrites = [
-        {
-            "identity": r.identity.name,
-            "statement": str(r.identity),
-            "before": one_line(r.before),
-            "after": one_line(r.after),
-        }
-        for r in found.rewrites
-    ]
-    results = {t: one_line(g) for t, g in zip(found.titles, found.gradients, strict=True)}
-    show_json({"model": model.name, "steps": steps, "simplifications": rewrites, "gradients": results})

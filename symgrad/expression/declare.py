@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import itertools
+import json
 import sys
 from collections.abc import Sequence
 from pathlib import Path
@@ -16,6 +17,7 @@ from symgrad.expression.ops import Parameter, Variable
 from symgrad.expression.scalars import INTEGER, REAL
 from symgrad.expression.sizes import Shape, Size
 
+GIVEN = 256  # starting values that may be written in an expression
 _serials = itertools.count()
 _PACKAGE = str(Path(__file__).parent.parent)
 _MODELS = (str(Path(_PACKAGE) / "models"), str(Path(_PACKAGE).parent / "models"))
@@ -69,11 +71,29 @@ def labels(name: str, shape: Sequence[Size], classes: int) -> Expr:
     return make(Variable(name, _shape(shape, name), next(_serials), _place(), INTEGER, "int64", classes))
 
 
+def _numbers(name: str, shape: Sequence[Size], init: object) -> str:
+    """Given starting values as text, for the expression is data."""
+    try:
+        array = np.asarray(init, np.float64)
+    except (TypeError, ValueError):
+        raise ExpressionError(f"the starting values of {name} are not an array of numbers: {init!r}") from None
+    if array.shape != tuple(shape):
+        raise ShapeError(f"{name} has shape {sizes.text(tuple(shape))}, its starting values have {array.shape}")
+    if not np.isfinite(array).all() or array.size > GIVEN:
+        raise ExpressionError(
+            f"starting values of {name} are finite and at most {GIVEN}; for more, set model.weights[{name!r}]"
+        )
+    return json.dumps(array.tolist())
+
+
 def parameter(name: str, shape: Sequence[Size] = (), init: object = None) -> Expr:
-    """A tensor that training changes. `init` is an initialiser (sg.glorot_uniform, sg.zeros ...) or its name.
+    """A tensor that training changes. `init` is an initialiser (sg.glorot_uniform, sg.zeros ...), its name, or numbers.
 
     Without `init`: glorot_uniform from rank 2 on, zeros below. Raises ShapeError, ExpressionError.
     """
     check_name(name)
-    chosen = str(init) if init is not None else ("glorot_uniform" if len(shape) > 1 else "zeros")
+    if isinstance(init, int | float | list | tuple | np.ndarray):
+        chosen = _numbers(name, shape, init)
+    else:
+        chosen = str(init) if init is not None else ("glorot_uniform" if len(shape) > 1 else "zeros")
     return make(Parameter(name, _shape(shape, name), next(_serials), _place(), chosen))

@@ -18,6 +18,7 @@ from symgrad.formulas import latex
 from symgrad.formulas.document import Definition, aligned, definitions
 from symgrad.formulas.names import text as name
 from symgrad.formulas.text import text, wrapped
+from symgrad.formulas.tree import Symbol
 
 
 def one_line(node: Expr) -> str:
@@ -25,6 +26,10 @@ def one_line(node: Expr) -> str:
     if isinstance(node.op, Leaf | Named):
         return name(node.op.name)
     return text(_math(node).math)
+
+
+def _short(node: Expr) -> str:
+    return latex.latex(Symbol(node.op.name) if isinstance(node.op, Leaf | Named) else _math(node).math)
 
 
 def _math(node: Expr, title: str = "") -> Definition:
@@ -64,6 +69,20 @@ class Explanation:
 
     def _repr_latex_(self) -> str:
         return latex.document(*definitions(dict(zip(self.titles, self.gradients, strict=True))))
+
+    def latex(self) -> str:
+        """Every step as LaTeX: the rule by name, what it was applied to, what came in and what it gives."""
+        rows = [r"L &= " + latex.latex(_math(self.derivation.loss).math)]
+        for number, step in enumerate(self.derivation.steps, 1):
+            node, argument = step.node, step.node.args[step.position]
+            rows += [
+                rf"\text{{{number}. {latex.escaped(step.rule)}}} &: \quad \text{{{latex.escaped(step.statement)}}}",
+                rf"\text{{at}} &\quad {_short(node)} \quad \text{{by}} \quad {_short(argument)}",
+                rf"\text{{incoming}} &\quad {_short(step.incoming)}",
+                rf"\text{{gives}} &\quad {_short(step.result)}",
+            ]
+        steps = " \\\\\n".join(rows)
+        return f"\\begin{{aligned}}\n{steps}\n\\end{{aligned}}\n{self._repr_latex_()}"
 
 
 def section(title: str, entries: Sequence[str]) -> list[str]:

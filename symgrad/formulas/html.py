@@ -9,6 +9,7 @@ from symgrad.formulas import names
 from symgrad.formulas.document import Definition
 from symgrad.formulas.parentheses import parenthesised
 from symgrad.formulas.tree import (
+    Braced,
     Bracket,
     Call,
     Derivative,
@@ -113,6 +114,9 @@ def _write(tree: Math) -> str:
         case Derivative(of, by):
             below = [_row(_sign("∂"), _raised(_write(part), power)) for part, power in tree.powers]
             return f"<mfrac>{_row(_raised(_sign('∂'), len(by)), _write(of))}{_row(*below)}</mfrac>"
+        case Braced(part, label):
+            under = f'<munder><mrow>{_write(part)}</mrow><mo stretchy="true">⏟</mo></munder>'
+            return f"<munder>{under}<mtext>{escape(label)}</mtext></munder>"
         case Parentheses(part):
             return _fence("(", _write(part), ")")
     raise AssertionError(tree)

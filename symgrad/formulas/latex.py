@@ -8,6 +8,7 @@ from symgrad.formulas import names
 from symgrad.formulas.document import Definition
 from symgrad.formulas.parentheses import parenthesised
 from symgrad.formulas.tree import (
+    Braced,
     Bracket,
     Call,
     Derivative,
@@ -108,6 +109,8 @@ def _write(tree: Math) -> str:
         case Derivative(of, by):
             below = r" \, ".join(rf"\partial {_write(part)}" + _raised(power) for part, power in tree.powers)
             return rf"\frac{{\partial{_raised(len(by))} {_write(of)}}}{{{below}}}"
+        case Braced(part, label):
+            return rf"\underbrace{{{_write(part)}}}_{{\text{{{escaped(label)}}}}}"
         case Parentheses(part):
             return rf"\left({_write(part)}\right)"
     raise AssertionError(tree)

@@ -7,6 +7,7 @@ import re
 from symgrad.formulas import names
 from symgrad.formulas.parentheses import parenthesised
 from symgrad.formulas.tree import (
+    Braced,
     Bracket,
     Call,
     Derivative,
@@ -70,6 +71,8 @@ def write(tree: Math) -> str:
         case Derivative(of, by):
             below = "".join(f"∂{write(part)}" + ("²" if power == 2 else "") for part, power in tree.powers)
             return f"∂{'²' if len(by) == 2 else ''}{write(of)}/{below}"
+        case Braced(part, label):
+            return f"{write(part)} ({label})"
         case Parentheses(part):
             return f"({write(part)})"
     raise AssertionError(tree)

@@ -134,6 +134,15 @@ class Derivative:
 
 
 @dataclass(frozen=True)
+class Braced:
+    """x with a brace below and what it is."""
+
+    part: Math
+    label: str
+    level = ATOM
+
+
+@dataclass(frozen=True)
 class Parentheses:
     """(x); `parentheses` makes them."""
 
@@ -143,5 +152,5 @@ class Parentheses:
 
 Math: TypeAlias = (
     Symbol | Number | Words | Infix | Negative | Call | Power | Transpose | Over | Bracket | Indexed | Entries
-    | Derivative | Parentheses
+    | Derivative | Braced | Parentheses
 )  # fmt: skip

@@ -1,10 +1,12 @@
 """How parameters start. An initialiser is a name and perhaps a scale; a seed and a parameter's position do the rest.
 
-`W = sg.parameter("W", (784, 512), init=sg.normal(0.01))`
+`W = sg.parameter("W", (784, 512), init=sg.normal(0.01))`. A few numbers may be given as they are, and are then the
+initialiser's name: `init=[[0.15, 0.25], [0.2, 0.3]]`.
 """
 
 from __future__ import annotations
 
+import json
 import math
 import re
 from collections.abc import Callable, Sequence
@@ -64,6 +66,9 @@ def _within(random: np.random.Generator, shape: Sequence[int], limit: float) -> 
     return random.uniform(-limit, limit, shape)
 
 
+given = re.compile(r"[-\[0-9]")  # how numbers begin, which are written as JSON
+
+
 def parse(text: str) -> Initializer:
     """The initialiser that a text names. Raises ExpressionError.
 
@@ -78,6 +83,8 @@ def parse(text: str) -> Initializer:
 
 def draw(text: str, shape: Sequence[int], seed: int, position: int) -> np.ndarray:
     """The starting values of the parameter at a position of the model: float64, the same for the same seed."""
+    if given.match(text):
+        return np.array(json.loads(text), np.float64).reshape(shape)
     chosen = parse(text)
     random = np.random.Generator(np.random.Philox(key=[seed, position]))
     scale = chosen.scale if chosen.scale is not None else DEFAULTS[chosen.name] or 0.0

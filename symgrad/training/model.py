@@ -7,7 +7,7 @@ line is a thin face of the same functions. The loop over epochs stands in `fit`,
 from __future__ import annotations
 
 import math
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import replace
 from functools import cached_property
 from pathlib import Path
@@ -16,7 +16,7 @@ from typing import Any
 import numpy as np
 
 from symgrad.errors import BindingError, ConfigurationError, ModelError
-from symgrad.expression import sizes
+from symgrad.expression import binding, sizes
 from symgrad.expression.node import Expr, leaves, topological
 from symgrad.expression.ops import Leaf, Named, Parameter, Variable
 from symgrad.training import initializers
@@ -29,7 +29,8 @@ class Model:
     """A network as expressions, its weights as arrays.
 
     `inputs` and `targets` are variables whose first axis is the batch; `output` is what predict gives; `loss` is a
-    scalar. Raises ModelError when they do not belong together.
+    scalar; `example` is one row of each input and target, to follow by hand. Raises ModelError when they do not belong
+    together.
     """
 
     def __init__(
@@ -41,6 +42,7 @@ class Model:
         metrics: Sequence[object] = (),
         training: Training | None = None,
         name: str = "model",
+        example: Mapping[str, object] | None = None,
     ) -> None:
         self.inputs, self.targets, self.output, self.loss = list(inputs), list(targets), output, loss
         self.training = training or Training()
@@ -48,9 +50,21 @@ class Model:
         self.metrics: dict[str, Expr] = {}
         self._set_metrics(metrics)
         self._check()
+        self.example = self._row(example or {})
         self.weights: dict[str, np.ndarray] = {}
         self.state: dict[str, np.ndarray] = {}
         self.threads: int | None = None
+
+    def _row(self, example: Mapping[str, object]) -> dict[str, np.ndarray]:
+        """One row of every input and target, to follow by hand."""
+        given = {leaf.name: leaf for leaf in [*self.inputs, *self.targets]}
+        if example and set(example) != set(given):
+            raise ModelError(f"an example gives {', '.join(given)}, not {', '.join(map(str, example))}")
+        found = {n: binding.as_array(v, given[n]) for n, v in example.items()}
+        extents = binding.bind_sizes([given[n] for n in found], found)
+        if found and extents.get(self.batch) != 1:
+            raise ModelError(f"an example is one row, but {self.batch} is {extents.get(self.batch)} in it")
+        return found
 
     def _set_metrics(self, metrics: Sequence[object]) -> None:
         self.metrics = {}
@@ -214,8 +228,6 @@ class Model:
 
     def bind(self, x: Any, y: Any) -> dict[str, np.ndarray]:
         """Arrays by name, checked against the declarations. Raises BindingError."""
-        from symgrad.expression import binding
-
         given = [*self.inputs, *self.targets]
         values = [*_listed(x, len(self.inputs)), *_listed(y, len(self.targets))]
         arrays = {leaf.name: binding.as_array(v, leaf) for leaf, v in zip(given, values, strict=True)}
