@@ -104,6 +104,15 @@ def log1mexp_twin(x: Any) -> Any:
     return np.log(-np.expm1(-x)) if x < formulas.LN2 else np.log1p(-np.exp(-x))
 
 
+def logerfc_twin(x: Any) -> Any:
+    if x < 0.5:
+        return np.log1p(-math.erf(x))
+    if not x >= 10:
+        return np.log(math.erfc(x))
+    terms = np.cumprod([1.0, *(-(2 * k - 1) / (2 * float(x) ** 2) for k in range(1, 11))])
+    return -(float(x) ** 2) - np.log(float(x) * math.sqrt(math.pi)) + np.log(terms.sum())
+
+
 ELEMENTARY: dict[str, Elementary] = {
     "exp": Elementary(one_argument(formulas.exp), quiet(np.exp)),
     "expm1": Elementary(one_argument(formulas.expm1), quiet(np.expm1)),
@@ -113,6 +122,8 @@ ELEMENTARY: dict[str, Elementary] = {
     "logaddexp": Elementary(two_arguments(formulas.logaddexp), quiet(np.logaddexp)),
     "tanh": Elementary(one_argument(formulas.tanh), quiet(np.tanh)),
     "erf": Elementary(one_argument(formulas.erf), quiet(math.erf)),
+    "erfc": Elementary(one_argument(library("erfc")), quiet(math.erfc)),
+    "logerfc": Elementary(one_argument(formulas.logerfc), quiet(logerfc_twin)),
     "sigmoid": Elementary(one_argument(formulas.sigmoid), quiet(sigmoid_twin)),
     "softplus": Elementary(one_argument(formulas.softplus), quiet(lambda x: np.logaddexp(x, x.dtype.type(0)))),
     "sqrt": Elementary(one_argument(instruction("sqrt")), quiet(np.sqrt)),

@@ -11,6 +11,7 @@ Coefficients: least squares on Chebyshev nodes in 40 digits, reweighted (Lawson)
 relative error of the result, then rounded to float32. This module must not know Numba.
 """
 
+import math
 from collections.abc import Sequence
 
 from llvmlite import ir  # type: ignore[import-untyped]
@@ -18,6 +19,7 @@ from llvmlite import ir  # type: ignore[import-untyped]
 from symgrad.codegen.emit import FLOATS, I32, SUFFIX, external
 
 FLAGS = ("contract",)
+INFINITE = float("inf")
 LOG2_E = 1.4426950408889634
 LN2, LN2_HIGH, LN2_LOW = 0.6931471805599453, 0.693359375, -2.12194440054690583e-4  # 10 bits: n LN2_HIGH is exact
 ROUND = 12582912.0  # 1.5 · 2^23: adding it leaves the nearest integer in the low bits
@@ -231,6 +233,21 @@ def logaddexp(x: Real, y: Real) -> Real:
     """max(x, y) + log1p(e^-|x - y|); equal infinities have no difference."""
     difference = x.of(0.0).where(x.compare("==", y), x - y)
     return x.where(x.compare(">", y), y) + log1p(exp(-difference.magnitude()))
+
+
+def logerfc(x: Real) -> Real:
+    """log(erfc(x)): by log1p around 0, by the series of Abramowitz and Stegun 7.1.23 where erfc(x) is tiny."""
+    far = 5.0 if x.single else 10.0
+    near = log1p(-erf(x.clamp(-INFINITE, 0.5)))
+    middle = log(x.clamp(0.5, far).call("erfcf" if x.single else "erfc"))
+    out = x.clamp(far, INFINITE)
+    step = x.of(-0.5) / (out * out)
+    term, series = step, step + 1.0
+    for k in range(2, 11 if not x.single else 7):
+        term = term * step * (2 * k - 1)
+        series = series + term
+    tail = -(out * out) - log(out * math.sqrt(math.pi)) + log(series)
+    return near.where(x.compare("<", 0.5), tail.where(x.compare(">=", far), middle))
 
 
 def log1mexp(x: Real) -> Real:

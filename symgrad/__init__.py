@@ -20,7 +20,7 @@ __version__ = "0.1.0"
 _WHERE = {
     "symgrad.expression.functions": (
         "variable labels parameter exp log expm1 log1p log1mexp sqrt sin cos tan atan sinh cosh tanh "
-        "erf sigmoid softplus relu sign floor "
+        "erf erfc logerfc sigmoid softplus relu sign floor "
         "maximum minimum logaddexp equal not_equal logical_and logical_or logical_not where sum mean "
         "max min argmax logsumexp softmax "
         "log_softmax dot outer einsum reshape transpose cast take scatter one_hot identity named add multiply"

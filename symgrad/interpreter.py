@@ -31,6 +31,22 @@ def _log1mexp(x: Array) -> Array:
     return np.asarray(np.where(x < math.log(2), np.log(-np.expm1(-x)), np.log1p(-np.exp(-x))))
 
 
+_erfc = np.vectorize(math.erfc, otypes=[np.float64])
+FAR = 10.0  # from here on erfc(x) is its asymptotic series to the last digit
+
+
+def _logerfc(x: Array) -> Array:
+    """log(erfc(x)): by log1p around 0, by the series of Abramowitz and Stegun 7.1.23 where erfc(x) is tiny."""
+    near, far = np.log1p(-_erf(np.minimum(x, 0.5))), np.maximum(x, FAR)
+    term, series = np.ones_like(far), np.ones_like(far)
+    for k in range(1, 11):
+        term = -term * (2 * k - 1) / (2 * far * far)
+        series = series + term
+    tail = -far * far - np.log(far * math.sqrt(math.pi)) + np.log(series)
+    middle = np.log(_erfc(np.clip(x, 0.5, FAR)))
+    return np.asarray(np.where(x < 0.5, near, np.where(x < FAR, middle, np.where(np.isnan(x), x, tail))))
+
+
 def _relu(x: Array) -> Array:
     return np.where(x < 0, x.dtype.type(0), x)
 
@@ -50,7 +66,7 @@ def _product(*factors: Array) -> Array:
 
 
 SCALARS: dict[str, Callable[..., Array]] = {
-    "add": _sum, "multiply": _product, "erf": _erf, "sigmoid": _sigmoid, "log1mexp": _log1mexp, "relu": _relu,
+    "add": _sum, "multiply": _product, "erf": _erf, "erfc": _erfc, "logerfc": _logerfc, "sigmoid": _sigmoid, "log1mexp": _log1mexp, "relu": _relu,
     "softplus": lambda x: np.logaddexp(0.0, x), "atan": np.arctan, "where": np.where, "divide": np.true_divide,
 }  # fmt: skip
 SCALARS |= {name: getattr(np, name) for name in (

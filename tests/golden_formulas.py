@@ -13,8 +13,8 @@ from symgrad.models import mnist_mlp, mnist_mlp_deep, softmax_regression
 X, t, q = sg.variable("X", ("N", 3)), sg.variable("t", ("N",)), sg.variable("q", ("N",), dtype="int64")
 w, u, s = sg.parameter("w", (3,)), sg.parameter("u", (3,)), sg.parameter("s")
 z, k = sg.parameter("z", ("N", 4)), sg.labels("k", ("N",), classes=4)
-A, x = sg.parameter("A", ("n", "n")), sg.parameter("x", ("n",))
-LEAVES = {leaf.name: leaf for leaf in (X, t, q, w, u, s, z, k, A, x)}
+A, x, B = sg.parameter("A", ("n", "n")), sg.parameter("x", ("n",)), sg.parameter("B", (3, 3))
+LEAVES = {leaf.name: leaf for leaf in (X, t, q, w, u, s, z, k, A, x, B)}
 SCORES = (X @ w).named("a")
 LOGITS = (X @ sg.parameter("W", (3, 4)) + sg.parameter("b", (4,))).named("z")
 
@@ -145,6 +145,20 @@ TEXTS = [
     ("", "w**(3 - 1)", "w²"),
     ("", "(A @ A.T @ A).T", "Aᵀ (A Aᵀ)ᵀ"),
     ("", "sum(sum(A, axis=1))", "Σ A"),
+    ("w", "-(u - w) @ B @ (u - w)/2", "∂w = (B + Bᵀ) (u − w) / 2"),
+    ("B", "-(u - w) @ B @ (u - w)/2", "∂B = −(u − w) (u − w)ᵀ / 2"),
+    ("w", "u @ w/(sqrt(u @ u)*sqrt(w @ w))", "∂w = (u − uᵀ w w / (wᵀ w)) / (√(uᵀ u) √(wᵀ w))"),
+    ("w", "sqrt(w @ w)", "∂w = w / √(wᵀ w)"),
+    ("w", "sum(where(abs(t - X @ w) < 1, (t - X @ w)**2/2, abs(t - X @ w) - 0.5))",
+     "∂w = −Xᵀ where(|t₁| < 1, t₁, sign(t₁))\nwhere\n  t₁ = t − X w"),
+    ("", "sinh(w)/cosh(w)", "tanh(w)"),
+    ("w", "mean(log(cosh(X @ w - t)))", "∂w = Xᵀ tanh(X w − t) / N"),
+    ("", "1 - erf(w)", "erfc(w)"),
+    ("", "log(cosh(w))", "w + softplus(−2 w) − log(2)"),
+    ("", "(w*u/u + s)/u", "(w + s) / u"),
+    ("", "log((1 + erf(w))/2)", "logerfc(−w) − log(2)"),
+    ("w s", "sum(log(sqrt(s/(2*3.141592653589793))*exp(-s*(w - u)**2/2)))",
+     "∂w = s (u − w)\n∂s = 3 / (2 s) − Σᵢ (w − u)² / 2"),
 ]  # fmt: skip
 
 GOLDEN = BUILT | {

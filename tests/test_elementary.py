@@ -7,6 +7,8 @@ import numba
 import numpy as np
 import pytest
 
+import symgrad as sg
+import symgrad.interpreter
 from symgrad.codegen.elementary import ELEMENTARY
 from symgrad.codegen.scalar_text import TEXT
 
@@ -20,13 +22,15 @@ def reference(name):
     """The function on float64 arrays, at least as accurate as float64."""
     known = {
         "erf": np.vectorize(math.erf, otypes=[float]),
+        "erfc": np.vectorize(math.erfc, otypes=[float]),
+        "logerfc": sg.interpreter.SCALARS["logerfc"],
         "sigmoid": lambda x: np.where(x < 0, np.exp(x) / (1 + np.exp(x)), 1 / (1 + np.exp(-x))),
         "softplus": lambda x: np.maximum(x, 0) + np.log1p(np.exp(-abs(x))),
         "log1mexp": lambda x: np.where(x < 0.69, np.log(-np.expm1(-x)), np.log1p(-np.exp(-x))),
         "atan": np.arctan,
     }
     function = known.get(name) or getattr(np, name)
-    return lambda x: np.asarray(function(x if name == "erf" else x.astype(WIDE)))
+    return lambda x: np.asarray(function(x if "erf" in name else x.astype(WIDE)))
 
 
 def looped(name):
@@ -49,7 +53,7 @@ def apply(name, x):
 # name: units in the last place allowed in float32, in float64
 BOUNDS = {
     "exp": (1.5, 1), "expm1": (2, 2), "log": (1, 1), "log1p": (2, 2), "log1mexp": (3, 4), "tanh": (3, 2.5),
-    "erf": (1.5, 1), "sigmoid": (3, 3), "softplus": (2, 2), "sqrt": (0.51, 0.51), "floor": (0, 0), "sin": (1, 1),
+    "erf": (1.5, 1), "erfc": (4, 6), "logerfc": (6, 6), "sigmoid": (3, 3), "softplus": (2, 2), "sqrt": (0.51, 0.51), "floor": (0, 0), "sin": (1, 1),
     "cos": (1, 1), "tan": (2, 1.5), "atan": (1.5, 1.5), "sinh": (2.5, 2.5), "cosh": (2, 2.5),
 }  # fmt: skip
 TWO_ARGUMENTS = {"logaddexp", "power"}

@@ -185,7 +185,7 @@ def balanced(latex):
     return depth == 0 and latex.count(r"\left") == latex.count(r"\right")
 
 
-EVERY = """exp log expm1 log1p log1mexp sqrt sin cos tan atan sinh cosh tanh erf sigmoid softplus relu sign floor
+EVERY = """exp log expm1 log1p log1mexp sqrt sin cos tan atan sinh cosh tanh erf erfc logerfc sigmoid softplus relu sign floor
            abs""".split()
 
 

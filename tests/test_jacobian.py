@@ -23,7 +23,7 @@ HESSIANS = [
     ("sum(exp(w))", "w", "diag(exp(w))"),
     ("sum(w**3)", "w", "6 diag(w)"),
     ("(t - w) @ P @ (t - w)/2", "w", "(P + Pᵀ) / 2"),
-    ("exp(w @ w)", "w", "exp(wᵀ w) (2 I + 4 w wᵀ)"),
+    ("exp(w @ w)", "w", "exp(wᵀ w) (4 w wᵀ + 2 I)"),
     ("sum(where(X @ w > 0, X @ w, 0)**2)", "w", "2 Xᵀ diag([X w > 0]) X"),
     ("s**3", "s", "6 s"),
     ("w @ t", "w", "[0]ₙᵢ"),

@@ -15,13 +15,13 @@ from dataclasses import dataclass, field
 from fractions import Fraction
 from typing import Any
 
+from symgrad.calculus.signs import positive
 from symgrad.expression import ops
 from symgrad.expression.node import Expr, as_expr, binary, make
-from symgrad.expression.ops import Constant, Elementwise, Extent, Named
+from symgrad.expression.ops import Constant, Elementwise, Extent
 from symgrad.expression.scalars import BOOLEAN, REAL
 
 ARITHMETIC = ("add", "subtract", "multiply", "divide", "negative", "power")
-NEVER_ZERO = ("exp", "sigmoid", "cosh", "softplus")
 POWER, WIDTH, FACTORS = 8, 64, 16  # larger powers, sums and products are left as they stand: cost stays linear
 Number = Fraction | float
 
@@ -44,7 +44,7 @@ class Term:
         for factors, extra in ((result.top, top), (result.bottom, bottom)):
             for base, exponent in extra.items():
                 factors[base] = factors.get(base, 0) + exponent * abs(power)
-        for base in [b for b in result.top if b in result.bottom and never_zero(b)]:
+        for base in [b for b in result.top if b in result.bottom and positive(b)]:
             shared = min(result.top[base], result.bottom[base])
             for factors in (result.top, result.bottom):
                 factors[base] -= shared
@@ -54,20 +54,11 @@ class Term:
 
 
 def number_of(node: Expr) -> Number | None:
-    """The value of a scalar constant, exact where it is an integer."""
+    """The value of a scalar constant, exact where it is made of whole numbers, halves and quarters."""
     if not isinstance(node.op, Constant) or node.op.shape or node.kind == BOOLEAN:
         return None
     value = node.op.value
-    return Fraction(value) if float(value).is_integer() and abs(value) < 2**53 else float(value)
-
-
-def never_zero(node: Expr) -> bool:
-    """Whether an expression is positive by construction."""
-    if isinstance(node.op, Named):
-        return never_zero(node.args[0])
-    return isinstance(node.op, Extent | ops.Softmax) or (
-        isinstance(node.op, Elementwise) and node.op.function in NEVER_ZERO
-    )
+    return Fraction(value) if float(4 * value).is_integer() and abs(value) < 2**51 else float(value)
 
 
 def _function(node: Expr) -> str:
@@ -170,9 +161,9 @@ def number_expr(number: Number) -> Expr:
     return as_expr(number)
 
 
-def _plain(factor: Expr) -> bool:
-    """Numbers of the model and declared names stand before what is made of them: y σ(-y a)."""
-    return isinstance(factor.op, ops.Leaf | Extent)
+def _place(factor: Expr) -> tuple[bool, bool]:
+    """Scalars come before tensors, and declared names before what is made of them: λ w, y σ(-y a)."""
+    return bool(factor.shape), not isinstance(factor.op, ops.Leaf | Extent)
 
 
 def build(term: Term) -> Expr:
@@ -181,7 +172,7 @@ def build(term: Term) -> Expr:
         return number_expr(term.number)
     number = abs(term.number)
     above, below = (number.numerator, number.denominator) if isinstance(number, Fraction) else (number, 1)
-    top = [_power(b, e) for b, e in sorted(term.top.items(), key=lambda item: not _plain(item[0]))]
+    top = [_power(b, e) for b, e in sorted(term.top.items(), key=lambda item: _place(item[0]))]
     bottom = [_power(b, e) for b, e in term.bottom.items()]
     if above != 1 or not top:
         top.insert(0, as_expr(above))

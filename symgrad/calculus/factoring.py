@@ -8,7 +8,8 @@ from __future__ import annotations
 from fractions import Fraction
 from itertools import combinations
 
-from symgrad.calculus.arithmetic import Term, build, build_sum, collect, number_of, repeat, sum_of, without
+from symgrad.calculus.arithmetic import Term, build, build_sum, collect, number_of, product_of, repeat, sum_of, without
+from symgrad.calculus.signs import never_negative
 from symgrad.expression import functions as f
 from symgrad.expression.node import Expr, as_expr, make
 from symgrad.expression.ops import Contraction, Elementwise, Extent
@@ -49,13 +50,19 @@ def _joined(first: Term, second: Term) -> Term | None:
     for p in (0, 1):
         for q in (0, 1):
             left, right = _seen_from(a, p), _seen_from(b, q)
-            if left is None or right is None or a.args[p] is not b.args[q] or left[0] != right[0]:
+            if left is None or right is None or left[0] != right[0]:
                 continue
+            if a.args[p] is not b.args[q]:
+                if negated(a.args[p]) is not b.args[q]:
+                    continue
+                sign = -1
+            else:
+                sign = 1
             if sorted(left[1]) != sorted(right[1]):
                 continue
             target = left[1] if left[1] == right[1] else _plain(left[0], left[1])
             total = [Term(first.number, {_ordered(a.args[1 - p], left[1], target): 1}),
-                     Term(second.number, {_ordered(b.args[1 - q], right[1], target): 1})]  # fmt: skip
+                     Term(sign * second.number, {_ordered(b.args[1 - q], right[1], target): 1})]  # fmt: skip
             if left[1] != target:
                 total.reverse()  # A + Aᵀ: the one as it is comes first
             pairs = [(tuple(range(a.args[p].ndim)), a.args[p]), (target, build_sum(total))]
@@ -114,3 +121,93 @@ def size_of_product(node: Expr) -> Expr | None:
     if number == 1 and len(names) <= 1:
         return None
     return build(Term(Fraction(number), {f.size(name): power for name, power in names.items()}))
+
+
+def negated(x: Expr) -> Expr | None:
+    """-x where x is a difference, written as a difference: b - a for a - b."""
+    terms = sum_of(x)
+    if len(terms) < 2 or not any(t.number < 0 for t in terms):
+        return None
+    return build_sum([Term(-t.number, t.top, t.bottom) for t in terms])
+
+
+def opposite_operands(node: Expr) -> Expr | None:
+    """(b - a) (a - b)ᵀ = -(a - b) (a - b)ᵀ: of a difference and its opposite the one that was there first is kept."""
+    op = node.op
+    assert isinstance(op, Contraction)
+    if len(node.args) != 2 or node.kind != REAL:
+        return None
+    first, second = node.args
+    opposite = negated(first)
+    if opposite is None or opposite is not second or first is second:
+        return None
+    kept = first if first.serial < second.serial else second
+    return make(Elementwise("negative"), make(op, kept, kept))
+
+
+def cancelled_below(node: Expr) -> Expr | None:
+    """(a b/b + c) / b = (a + c) / b: what the whole is divided by cancels within its sum, zero or not."""
+    if node.kind != REAL:
+        return None
+    term = product_of(node)
+    for base in [b for b in term.top if term.top[b] == 1]:
+        terms = sum_of(base)
+        if len(terms) < 2:
+            continue
+        shorter = [_reduced(t, term.bottom) for t in terms]
+        if any(a is not b for a, b in zip(terms, shorter, strict=True)):
+            top = {b: e for b, e in term.top.items() if b is not base}
+            return repeat(build(Term(term.number, {**top, build_sum(shorter): 1}, term.bottom)), node)
+    return None
+
+
+def _reduced(term: Term, below: dict[Expr, int]) -> Term:
+    shared = {b: min(term.top[b], term.bottom[b]) for b in term.top if b in term.bottom and b in below}
+    factor = Term(Fraction(1), shared, shared)
+    return without(term, factor) if shared else term
+
+
+def square_of_root(node: Expr) -> Expr | None:
+    """√a² = a and √a / a = 1 / √a where a is never negative."""
+    if node.kind != REAL:
+        return None
+    term = product_of(node)
+    powers = {b: term.top.get(b, 0) - term.bottom.get(b, 0) for b in (*term.top, *term.bottom)}
+    for root in [b for b in powers if isinstance(b.op, Elementwise) and b.op.function == "sqrt"]:
+        inside = root.args[0]
+        whole, half = divmod(abs(2 * powers.get(inside, 0) + powers[root]), 2)
+        sign = 1 if 2 * powers.get(inside, 0) + powers[root] > 0 else -1
+        if never_negative(inside) and (powers.get(inside, 0), powers[root]) != (sign * whole, sign * half):
+            powers |= {inside: sign * whole, root: sign * half}
+            top = {b: e for b, e in powers.items() if e > 0}
+            return repeat(build(Term(term.number, top, {b: -e for b, e in powers.items() if e < 0})), node)
+    return None
+
+
+def selections_joined(node: Expr) -> Expr | None:
+    """where(c, a, 0) + where(c, 0, b) = where(c, a, b), also when each has been multiplied by something finite."""
+    assert isinstance(node.op, Elementwise)
+    if node.op.function not in ("add", "subtract") or node.kind != REAL:
+        return None
+    terms = collect(sum_of(node))
+    for i, j in combinations(range(len(terms)), 2) if len(terms) <= PAIRS else ():
+        a, b = _selection(terms[i]), _selection(terms[j])
+        if a is None or b is None or a[0] is not b[0] or a[1] == b[1]:
+            continue
+        chosen, other = (a[2], b[2]) if a[1] == 1 else (b[2], a[2])
+        joined = make(Elementwise("where"), a[0], build(chosen), build(other))
+        rest = [Term(top={joined: 1}) if k == i else t for k, t in enumerate(terms) if k != j]
+        return repeat(build_sum(rest), node)
+    return None
+
+
+def _selection(term: Term) -> tuple[Expr, int, Term] | None:
+    """(condition, which side is taken, the term on that side) of a term with one selection between it and 0."""
+    for base, exponent in term.top.items():
+        if exponent == 1 and isinstance(base.op, Elementwise) and base.op.function == "where":
+            condition, *sides = base.args
+            side = 1 if number_of(sides[1]) == 0 else 2 if number_of(sides[0]) == 0 else 0
+            if side:
+                rest = Term(term.number, {b: e for b, e in term.top.items() if b is not base}, term.bottom)
+                return condition, side, rest.times(product_of(sides[side - 1]))
+    return None

@@ -6,7 +6,7 @@ differentiating. ALL adds what brings formulas to textbook form.
 
 from __future__ import annotations
 
-from symgrad.calculus import factoring, tensors
+from symgrad.calculus import factoring, logarithms, tensors
 from symgrad.calculus.arithmetic import normal_form
 from symgrad.calculus.engine import Identity
 from symgrad.calculus.patterns import identity
@@ -28,6 +28,9 @@ STABLE: tuple[Identity, ...] = (
     identity("1 / (1 + exp(-a)) = sigmoid(a)", "sigmoid", "", False, "1/(1 + exp(-a))", "b/(1 + exp(-a))"),
     identity("(exp(a) - exp(-a)) / (exp(a) + exp(-a)) = tanh(a)", "tanh", "", False,
              "(exp(a) - exp(-a))/(exp(a) + exp(-a))"),
+    identity("sinh(a) / cosh(a) = tanh(a)", "tanh from sinh", "", False, "sinh(a)/cosh(a)"),
+    identity("log(cosh(a)) = a + softplus(-2 * a) - 0.6931471805599453", "log-cosh", "", False, "log(cosh(a))"),
+    identity("1 - 2 * sigmoid(-(2 * a)) = tanh(a)", "tanh from sigmoid", "", False, "1 - 2*sigmoid(-2*a)"),
     identity("exp(a) * sigmoid(-a) = sigmoid(a)", "sigmoid reflected", "", False, "exp(a)*sigmoid(-a)",
              "exp(a)/(1 + exp(a))"),
     identity("1 - sigmoid(a) = sigmoid(-a)", "complement of sigmoid", "", False, "1 - sigmoid(a)"),
@@ -38,6 +41,12 @@ STABLE: tuple[Identity, ...] = (
     identity("log(-expm1(a)) = log1mexp(-a)", "log1mexp of expm1", "a < 0", False, "log(-expm1(-a**2 - 1))"),
     identity("exp(a) - 1 = expm1(a)", "expm1", "", False, "exp(a) - 1"),
     identity("log(exp(a)) = a", "log of exp", "", False, "log(exp(a))"),
+    identity("1 - erf(a) = erfc(a)", "erfc", "", False, "1 - erf(a)", "b/2*(1 - erf(a))"),
+    identity("1 + erf(a) = erfc(-a)", "erfc reflected", "", False, "1 + erf(a)"),
+    identity("log(erfc(a)) = logerfc(a)", "log-erfc", "", False, "log(1 - erf(a))", "log((1 + erf(a))/2)"),
+    Identity("log of a product", "log(a b / c)", "log(a) + log(b) - log(c)", "a, b, c ≥ 0", (Elementwise,),
+             logarithms.log_of_product, ("log(exp(a)*exp(b))", "log(exp(a)/(1 + b**2))", "log(3*sigmoid(a)**2)",
+              "log(sqrt(a)*exp(b)/3)")),
     identity("exp(log(a)) = a", "exp of log", "a > 0", False, "exp(log(a**2 + 2))"),
     identity("exp(log1p(a)) = 1 + a", "exp of log1p", "a > -1", False, "exp(log(1 + a**2))"),
     identity("sigmoid(log(a / (1 - a))) = a", "sigmoid of logit", "0 < a < 1", False,
@@ -73,6 +82,14 @@ TEXTBOOK: tuple[Identity, ...] = (
     Identity("common operand", "sum(a q) + sum(b q)", "sum((a + b) q)", "q stands at the same indices",
              (Elementwise,),
              factoring.common_operand, ("w @ m + 2*((w*w) @ m)", "(m @ m.T) @ w + w @ (m @ m.T)")),
+    Identity("opposite operands", "(b - a) (a - b)ᵀ", "-(a - b) (a - b)ᵀ", "", (Contraction,),
+             factoring.opposite_operands, ("(m - 1) @ (1 - m).T",)),
+    Identity("cancelled below", "(a b/b + c) / b", "(a + c) / b", "", (Elementwise,), factoring.cancelled_below,
+             ("(a*(a - 1)/(a - 1) + b)/(a - 1)",)),
+    Identity("square of a root", "√a²", "a", "a ≥ 0", (Elementwise,), factoring.square_of_root,
+             ("a*sqrt(b**2 + 1)**3",)),
+    Identity("selections joined", "where(c, a, 0) + where(c, 0, b)", "where(c, a, b)", "", (Elementwise,),
+             factoring.selections_joined, ("where(a > 0, a, 0) + b*where(a > 0, 0, 1)",)),
     Identity("integer arithmetic", "2 - 1", "1", "integer constants", (Elementwise,), factoring.integers_folded,
              ("a**(3 - 1)",)),
     Identity("size of a product", "|4 N|", "4 |N|", "", (Extent,), factoring.size_of_product, ("mean(x)",)),

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import ast
 from collections.abc import Callable, Iterator, Sequence
+from fractions import Fraction
 from typing import Any
 
 from symgrad.calculus.arithmetic import Term, build, build_sum, collect, product_of, repeat, sum_of
@@ -154,8 +155,10 @@ def _match_term(pattern: PatternTerm, term: Term, bound: Binding) -> Iterator[Bi
 def _match_product(pattern: PatternTerm, term: Term, bound: Binding, exact: bool) -> Iterator[Binding]:
     sign, factors = pattern
     lone = len(factors) == 1 and isinstance(factors[0][0], ast.Name) and factors[0][1] == 1 and exact
-    if lone:  # a letter with a sign takes the whole term, number and all
-        yield from _match(factors[0][0], build(_scaled(term, sign)), bound)
+    if lone:  # a letter with a number takes the whole term, number and all
+        share = term.number / sign
+        if abs(sign) == 1 or (isinstance(share, Fraction) and share.denominator == 1):
+            yield from _match(factors[0][0], build(Term(share, term.top, term.bottom)), bound)
         return
     if (exact and term.number != sign) or (term.number < 0) != (sign < 0):
         return

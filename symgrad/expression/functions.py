@@ -60,6 +60,8 @@ sinh = _unary("sinh", "The hyperbolic sine")
 cosh = _unary("cosh", "The hyperbolic cosine")
 tanh = _unary("tanh", "The hyperbolic tangent")
 erf = _unary("erf", "The error function")
+erfc = _unary("erfc", "1 - erf(x), exact where erf is close to 1")
+logerfc = _unary("logerfc", "log(erfc(x)), also where erfc(x) is too small for a number")
 sigmoid = _unary("sigmoid", "1 / (1 + exp(-x)), without overflow")
 softplus = _unary("softplus", "log(1 + exp(x)), without overflow")
 relu = _unary("relu", "max(x, 0), with derivative 0 at 0")
@@ -303,7 +305,7 @@ def table() -> dict[str, Callable[..., Any]]:
     """The functions that may stand in a formula given as text, by name."""
     own = globals()
     listed = """
-        exp log expm1 log1p log1mexp sqrt sin cos tan atan sinh cosh tanh erf sigmoid softplus relu sign floor
+        exp log expm1 log1p log1mexp sqrt sin cos tan atan sinh cosh tanh erf erfc logerfc sigmoid softplus relu sign floor
         logical_not maximum minimum logaddexp equal not_equal logical_and logical_or where
         sum mean max min argmax logsumexp softmax log_softmax
         dot outer einsum reshape transpose take one_hot identity

@@ -56,6 +56,8 @@ ROWS = (
     Scalar("cosh", 1, REAL, lambda s, a: s.cosh(a), ("g * sinh(a)",)),
     Scalar("tanh", 1, REAL, lambda s, a: s.tanh(a), ("g * (1 - y**2)",)),
     Scalar("erf", 1, REAL, lambda s, a: s.erf(a), ("g * 1.1283791670955126 * exp(-(a**2))",)),  # 2/sqrt(pi)
+    Scalar("erfc", 1, REAL, lambda s, a: s.erfc(a), ("-(g * 1.1283791670955126 * exp(-(a**2)))",)),
+    Scalar("logerfc", 1, REAL, lambda s, a: s.log(s.erfc(a)), ("-(g * 1.1283791670955126 * exp(-(a**2) - y))",)),
     Scalar("sigmoid", 1, REAL, lambda s, a: 1 / (1 + s.exp(-a)), ("g * sigmoid(a) * sigmoid(-a)",)),
     Scalar("softplus", 1, REAL, lambda s, a: s.log(1 + s.exp(a)), ("g * sigmoid(a)",)),
     Scalar("logaddexp", 2, REAL, lambda s, a, b: s.log(s.exp(a) + s.exp(b)),

@@ -99,7 +99,7 @@ class _Block(Scope):
         for title, root in zip(self.titles, self.roots, strict=True):
             if root not in used or self.stops.get(root) != title:
                 body += assignment(title, (self.code(root) if root in used else self.write(root)).text)
-        lines = ["import math"] if {"erf", "log1mexp"} & set(self.helpers) else []
+        lines = ["import math"] if {"erf", "erfc", "logerfc", "log1mexp"} & set(self.helpers) else []
         sizes = self._size_lines()
         lines += ["import numpy as np", "", *(line for h in self.helpers for line in (*HELPERS[h], ""))]
         renamed = [f"{own} = {given if _safe(given) else f'globals()[{given!r}]'}" for given, own in self._renamed()]

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Sequence
 
 from symgrad.expression import sizes
@@ -27,6 +28,22 @@ from symgrad.formulas.tree import (
 RELATIONS = {"less": "<", "less_equal": "<=", "greater": ">", "greater_equal": ">=", "equal": "=", "not_equal": "!="}
 LOGICAL = {"logical_and": "and", "logical_or": "or"}
 ARITHMETIC = {"add": ("+", SUM), "subtract": ("-", SUM), "divide": ("/", PRODUCT)}
+PI = Symbol("pi")
+_TWO_PI = Infix("", (Number("2"), PI), PRODUCT)
+NEAR = 4e-16  # relative: what a number loses in one multiplication
+KNOWN: dict[float, Math] = {  # numbers that a person writes another way
+    math.pi: PI,
+    2 * math.pi: _TWO_PI,
+    math.log(2): Call("log", (Number("2"),)),
+    math.log(2 * math.pi): Call("log", (_TWO_PI,)),
+    math.sqrt(2): Call("sqrt", (Number("2"),)),
+    math.sqrt(math.pi): Call("sqrt", (PI,)),
+    math.sqrt(2 * math.pi): Call("sqrt", (_TWO_PI,)),
+    2 / math.sqrt(math.pi): Infix("/", (Number("2"), Call("sqrt", (PI,))), PRODUCT),
+    1 / math.sqrt(math.pi): Infix("/", (Number("1"), Call("sqrt", (PI,))), PRODUCT),
+    1 / math.sqrt(2): Infix("/", (Number("1"), Call("sqrt", (Number("2"),))), PRODUCT),
+    1 / math.sqrt(2 * math.pi): Infix("/", (Number("1"), Call("sqrt", (_TWO_PI,))), PRODUCT),
+}
 SHOWN = 12  # entries of a constant array that are written out
 
 
@@ -67,8 +84,17 @@ def constant(node: Expr) -> Math:
     value = node.op.value
     if isinstance(value, bool):
         return Words(str(value).lower())
+    for known, shown in KNOWN.items():
+        if abs(value - known) <= NEAR * known:
+            return shown
     whole = float(value).is_integer() and abs(value) < 1e15
-    return Number(("-" if str(value)[0] == "-" and not value else "") + str(int(value)) if whole else repr(value))
+    return Number(("-" if str(value)[0] == "-" and not value else "") + str(int(value)) if whole else _short(value))
+
+
+def _short(value: float) -> str:
+    """A number with its last digit or two rounded when that makes it much shorter: 0.1 for 0.09999999999999999."""
+    rounded = f"{value:.15g}"
+    return rounded if len(rounded) < len(repr(value)) - 6 else repr(value)
 
 
 def extent(node: Expr) -> Math:
