@@ -23,7 +23,7 @@ BELOW = {
     "expression": "errors",
     "interpreter": "errors expression",
     "calculus": "errors expression",
-    "formulas": "errors expression calculus",
+    "formulas": "errors expression calculus interpreter",
     "codegen": "errors expression",
     "storage": "errors",
     "data": "errors storage",

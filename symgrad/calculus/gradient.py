@@ -80,6 +80,14 @@ def derive(loss: Expr, wrt: Sequence[Expr]) -> Derivation:
     )
 
 
+def gradient_as_written(loss: Expr, wrt: Expr) -> Expr:
+    """The gradient without recognising stable forms: what differentiating naively gives. Raises GradientError."""
+    _check(loss, [wrt])
+    adjoints, blocked = _sweep(loss, [wrt], [])
+    _check_reached([wrt], adjoints, blocked)
+    return adjoints[wrt]
+
+
 def _check(loss: Expr, wrt: Sequence[Expr]) -> None:
     if not isinstance(loss, Expr):
         raise GradientError(f"the loss is an expression, not {type(loss).__name__}")

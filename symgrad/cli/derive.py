@@ -11,6 +11,7 @@ from symgrad.errors import ConfigurationError
 from symgrad.expression.node import Expr
 from symgrad.formulas.chain import chain_rule, title_of
 from symgrad.formulas.derivation import Explanation, derivation, one_line
+from symgrad.formulas.overflow import witness
 from symgrad.proof.paths import multiplied
 from symgrad.training.blackboard import blackboard
 from symgrad.training.model import Model
@@ -78,6 +79,16 @@ def _steps_as_json(model: Model, found: Explanation) -> None:
         }
         for s in found
     ]
+    stable = [
+        {
+            "identity": r.identity.name,
+            "statement": str(r.identity),
+            "before": one_line(r.before),
+            "after": one_line(r.after),
+            "spares": w.text(one_line(w.of)) if (w := witness(r)) else None,
+        }
+        for r in found.derivation.rewrites
+    ]
     rewrites = [
         {
             "identity": r.identity.name,
@@ -88,4 +99,6 @@ def _steps_as_json(model: Model, found: Explanation) -> None:
         for r in found.rewrites
     ]
     results = {t: one_line(g) for t, g in zip(found.titles, found.gradients, strict=True)}
-    show_json({"model": model.name, "steps": steps, "simplifications": rewrites, "gradients": results})
+    show_json(
+        {"model": model.name, "stable forms": stable, "steps": steps, "simplifications": rewrites, "gradients": results}
+    )

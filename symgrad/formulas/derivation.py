@@ -17,6 +17,7 @@ from symgrad.expression.ops import Leaf, Named
 from symgrad.formulas import latex
 from symgrad.formulas.document import Definition, aligned, definitions
 from symgrad.formulas.names import text as name
+from symgrad.formulas.overflow import witness
 from symgrad.formulas.text import text, wrapped
 from symgrad.formulas.tree import Symbol
 
@@ -58,7 +59,7 @@ class Explanation:
     def __str__(self) -> str:
         record = self.derivation
         lines = ["loss", wrapped(f"  L = {one_line(record.loss)}", 6)]
-        lines += section("stable forms, recognised before differentiating", [_rewrite(r) for r in record.rewrites])
+        lines += section("stable forms, recognised before differentiating", [_stable(r) for r in record.rewrites])
         lines += section("chain rule, from the loss back", [_step(s) for s in record.steps])
         lines += section(
             "simplifications", [_rewrite(r) for r in self.rewrites if one_line(r.before) != one_line(r.after)]
@@ -110,6 +111,12 @@ def _step(step: Step) -> str:
 def _rewrite(rewrite: Rewrite) -> str:
     before, after = one_line(rewrite.before), one_line(rewrite.after)
     return f"{rewrite.identity.name}: {rewrite.identity}\n" + wrapped(f"  {before}  →  {after}", 4, 94)
+
+
+def _stable(rewrite: Rewrite) -> str:
+    found = witness(rewrite)
+    spared = "\n" + wrapped(f"  {found.text(one_line(found.of))}", 4, 94) if found else ""
+    return _rewrite(rewrite) + spared
 
 
 def derivation(loss: Expr, wrt: Expr | Sequence[Expr]) -> Explanation:
