@@ -79,7 +79,7 @@ def check(
     formula may use the inputs, parameters and named parts of the model, output, sizes such as N, and delta_z for the
     derivative by a named z; labels count as one-hot rows. Exit code 1 when it is wrong.
     """
-    if against or model is None:
+    if against or wrt or where or expression or model is None:
         from symgrad.cli.derivations import Claim, against_command
 
         claim = Claim(model, param or [], expression, shape or [], wrt or [], against or [], where or [], json)

@@ -6,7 +6,8 @@ values, so the form in which a formula is written does not matter.
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+import dataclasses
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
 import numpy as np
@@ -15,7 +16,7 @@ from symgrad.calculus.gradient import gradient
 from symgrad.errors import ExpressionError, GradientError, ShapeError
 from symgrad.expression import functions as f
 from symgrad.expression import ops, parse, sizes
-from symgrad.expression.node import Expr, as_expr, leaves, topological
+from symgrad.expression.node import Expr, as_expr, leaves, make, rebuild, topological
 from symgrad.expression.scalars import REAL, TABLE
 from symgrad.proof import drafts
 from symgrad.proof.drafts import Draft
@@ -63,13 +64,22 @@ class Verdict:
         lines += [f"  {line}" for line in self.shape.splitlines()]
         if self.entry is not None:
             index = f"[{', '.join(map(str, self.entry))}] " if self.entry else ""
-            lines.append(f"  entry {index}is {self.given:.6g}, the derivative is {self.true:.6g}{self.at}")
+            at = f" (at {self.at})" if self.at else ""
+            lines.append(f"  entry {index}is {self.given:.6g}, the derivative is {self.true:.6g}{at}")
         if self.kink:
             lines.append(f"  equal everywhere but at kinks; here {self.kink}")
         lines += [f"likely cause: {cause}" for cause in self.causes]
         if self.causes:
             return "\n".join([*lines, f"right is: {self.corrected}"])
         return "\n".join([*lines, f"no cause found: none of the {self.tried:,} repairs that were tried makes it right"])
+
+
+def derivative(loss: Expr, wrt: Expr) -> Expr:
+    """The gradient, also with respect to a computed node, through which identities must not look: log(sigmoid(a))."""
+    if isinstance(wrt.op, ops.Leaf) or wrt not in topological([loss]):
+        return gradient(loss, wrt)
+    alone = f.variable("alone", wrt.shape)
+    return rebuild([gradient(rebuild([loss], {wrt: alone})[0], alone)], {alone: wrt})[0]
 
 
 def usable(loss: Expr, wrt: Expr, extra: Mapping[str, Expr]) -> dict[str, Expr]:
@@ -91,7 +101,7 @@ def usable(loss: Expr, wrt: Expr, extra: Mapping[str, Expr]) -> dict[str, Expr]:
     for node in named:
         if node is not wrt and node.kind == REAL and found.get(node.name) is node:
             try:
-                found.setdefault(f"delta_{node.name}", gradient(loss, node))
+                found.setdefault(f"delta_{node.name}", derivative(loss, node))
             except GradientError:  # nothing differentiable leads there: it has no adjoint
                 continue
     return found
@@ -114,7 +124,7 @@ def check_derivation(
     >>> print(check_derivation(f.mean((x @ w - y) ** 2), w, "2 * x.T @ (x @ w - y)").causes[0])
     the factor 1/N is missing, or N is too many
     """
-    truth = gradient(loss, wrt)
+    truth = derivative(loss, wrt)
     meanings = usable(loss, wrt, names or {})
     foreign = set(leaves([loss, *meanings.values()])) - set(leaves([loss]))
     hidden: dict[str, Expr] = {}
@@ -131,7 +141,19 @@ def check_derivation(
     shape = _shape_fault(draft, text, meanings | hidden, wrt)
     found = worlds(truth, loss, meanings | hidden, seed)
     search = Search(found, _known(loss, wrt, meanings, draft, found[0]))
-    return _judged(search, draft, wrt.label, text, shape)
+    verdict = Verdict(search.right(draft), wrt.label, text, *_counts(search))
+    if verdict:
+        return verdict
+    verdict = dataclasses.replace(verdict, shape=shape) if shape else _with_difference(verdict, search, draft)
+    if not shape and not verdict.kink:
+        assumption = _assumption(draft, [truth, loss, *(meanings | hidden).values()], [*meanings, *hidden], seed)
+        if assumption:
+            return dataclasses.replace(verdict, causes=(assumption,), corrected=text)
+    cause = search.cause(draft)
+    if cause is None:
+        return dataclasses.replace(verdict, tried=search.tried)
+    corrected = drafts.shown(cause.draft)
+    return dataclasses.replace(verdict, causes=cause.causes, corrected=corrected, tried=search.tried)
 
 
 def _integers(meanings: Mapping[str, Expr]) -> dict[str, Expr]:
@@ -167,7 +189,9 @@ def _known(loss: Expr, wrt: Expr, meanings: Mapping[str, Expr], draft: Draft, wo
         for node in bent for pullback in _pullbacks(node, leads)
     ]  # fmt: skip
     functions = dict.fromkeys([*(_function(n) for n in bent if len(n.args) == 1), *USUAL])
-    return Known(tuple(tensors), tuple(activations), tuple(functions), world.size_names)
+    called = set(meanings.values()) | {e.args[0] for e in meanings.values() if isinstance(e.op, ops.Named)}
+    parts = [drafts.of_expression(n, meanings, {}) for n in order if _function(n) and n not in called]
+    return Known(tuple(tensors), tuple(parts), tuple(activations), tuple(functions), world.size_names)
 
 
 def _function(node: Expr) -> str:
@@ -184,29 +208,37 @@ def _pullbacks(node: Expr, leads: set[Expr]) -> list[str]:
     return [text for text, a in zip(TABLE[function].pullback, node.args, strict=True) if text and a in leads]
 
 
-def _judged(search: Search, draft: Draft, wrt: str, text: str, shape: str) -> Verdict:
-    points = [point for world in search.worlds for point in world.points]
-    kinks = sum(1 for point in points if point.kink)
-    facts = {"wrt": wrt, "formula": text, "points": len(points) - kinks, "kinks": kinks, "shape": shape}
-    if search.right(draft):
-        return Verdict(True, **facts)  # type: ignore[arg-type]
-    found = search.cause(draft)
-    difference = {} if shape else _difference(search, draft)
-    causes = found.causes if found else ()
-    return Verdict(False, **facts, **difference, causes=causes, tried=search.tried,  # type: ignore[arg-type]
-                   corrected=drafts.shown(found.draft) if found else "")  # fmt: skip
+def _counts(search: Search) -> tuple[int, int]:
+    """How many points lie in general position, and how many on kinks."""
+    kinks = [bool(point.kink) for world in search.worlds for point in world.points]
+    return kinks.count(False), kinks.count(True)
 
 
-def _difference(search: Search, draft: Draft) -> dict[str, object]:
-    """The first entry that differs, in general position if there is one."""
+def _with_difference(verdict: Verdict, search: Search, draft: Draft) -> Verdict:
+    """The verdict with the first entry that differs, in general position if there is one."""
     pairs = [(world, point) for world in search.worlds for point in world.points]
     for world, point in sorted(pairs, key=lambda pair: bool(pair[1].kink)):
         value = world.value(draft, point)
         assert value is not None
         if not same(value, point):
-            wrong = ~(np.abs(value - point.truth) <= point.tolerance)
-            index = tuple(int(i) for i in np.argwhere(wrong)[0])
-            at = f" (at {world})" if world.sizes else ""
-            return {"entry": index, "given": float(value[index]), "true": float(point.truth[index]), "at": at,
-                    "kink": point.kink}  # fmt: skip
-    return {}
+            apart = ~(np.abs(value - point.truth) <= point.tolerance)
+            wrong = np.argwhere(apart & np.isfinite(value) if point.kink else apart)
+            index = tuple(int(i) for i in wrong[0])
+            given, true = float(value[index]), float(point.truth[index])
+            return dataclasses.replace(verdict, entry=index, given=given, true=true, at=str(world), kink=point.kink)
+    raise AssertionError("a wrong derivation differs somewhere")
+
+
+def _assumption(draft: Draft, roots: Sequence[Expr], names: Sequence[str], seed: int) -> str:
+    """What would make a draft right as it is: that the entries of an input sum to one, as one-hot targets do."""
+    for leaf in leaves(roots).values():
+        if isinstance(leaf.op, ops.Variable) and leaf.kind == REAL and leaf.shape and not leaf.op.normalized:
+            one_hot = make(dataclasses.replace(leaf.op, normalized=True))
+            truth, loss, *meanings = rebuild(roots, {leaf: one_hot})
+            there = worlds(truth, loss, dict(zip(names, meanings, strict=True)), seed)
+            if Search(there, Known((), (), (), (), there[0].size_names)).right(draft):
+                return (
+                    f"it holds only where the entries of {leaf.name} sum to one along the last axis, as one-hot "
+                    f"targets do: declare {leaf.name} with normalized=True"
+                )
+    return ""

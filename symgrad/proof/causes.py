@@ -44,8 +44,9 @@ CAUSES = (
     Cause("power", "h instead of h**2", slips.powers),
     Cause("function", "z instead of softmax(z), tanh instead of sigmoid", slips.functions),
     Cause("parentheses", "a product that binds another part", slips.parentheses),
-    Cause("adjoint", "delta_h instead of delta_net", slips.adjoints, NEVER),
+    Cause("adjoint", "delta_h instead of delta_net", slips.adjoints, FITTING),
     Cause("product", "a factor that is a tensor is missing", omissions.missing_products, FITTING),
     Cause("term", "a term of a sum is missing", omissions.missing_terms, FITTING),
+    Cause("factor inside", "exp(-x) instead of exp(-2 x)", omissions.factors_inside, FITTING),
     Cause("superfluous product", "a factor of a matrix product is too many", omissions.too_many_products, NEVER),
 )

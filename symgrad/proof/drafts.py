@@ -8,6 +8,7 @@ changed in place: `Place.put` gives a new one that shares every other part. Know
 from __future__ import annotations
 
 import ast
+import contextlib
 import copy
 import functools
 import string
@@ -15,6 +16,7 @@ from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass
 from typing import Any
 
+from symgrad.errors import ShapeError
 from symgrad.expression import functions, ops, parse
 from symgrad.expression.node import INFIX, Expr, matmul, topological
 from symgrad.expression.ops import Contraction, Elementwise
@@ -151,7 +153,12 @@ def of_text(text: str, names: Mapping[str, Expr], labels: Mapping[str, str]) -> 
     functions = {id(node.func) for node in ast.walk(tree) if isinstance(node, ast.Call)}
     for node in ast.walk(tree):
         if isinstance(node, ast.Name) and id(node) not in functions and node.id not in names:
-            raise parse.fail(node, text.strip(), f"{node.id} has no meaning here; there are: {', '.join(names)}")
+            raise parse.fail(
+                node,
+                text.strip(),
+                f"{node.id} has no meaning here; there are {', '.join(names)}; give it one with "
+                "names= (on the command line --where)",
+            )
     reading: Draft = _Reading(labels).visit(copy.deepcopy(tree))
     return reading
 
@@ -205,8 +212,10 @@ def _contracted(node: Expr, args: list[Draft]) -> Draft | None:
         for axis in (None, *range(source.ndim)):
             if node is functions.sum(source, axis):
                 return call("sum", args[0], **({} if axis is None else {"axis": axis}))
-    if len(args) == 2 and all(a.shape for a in node.args) and node is matmul(*node.args):
-        return infix(args[0], "@", args[1])
+    if len(args) == 2:
+        with contextlib.suppress(ShapeError):
+            if node is matmul(*node.args):
+                return infix(args[0], "@", args[1])
     op = node.op
     assert isinstance(op, Contraction)
     letter = dict(zip(sorted({i for inside in op.inputs for i in inside}), string.ascii_letters, strict=False))

@@ -77,7 +77,13 @@ class Factor:
 
     @property
     def inverse(self) -> Factor:
-        return Factor(1 / self.constant, tuple((size, -power) for size, power in self.powers))
+        return Factor(1.0).over(self)
+
+    def over(self, other: Factor) -> Factor:
+        powers = dict(self.powers)
+        for size, power in other.powers:
+            powers[size] = powers.get(size, 0) - power
+        return Factor(self.constant / other.constant, tuple((s, p) for s, p in powers.items() if p))
 
     def times(self, draft: Draft) -> Draft:
         """A draft multiplied by this."""

@@ -12,6 +12,8 @@ from symgrad.proof.drafts import Draft, Place, call, infix, name, negative, numb
 from symgrad.proof.factors import Factor
 from symgrad.proof.repairs import Known, Repair, plain
 
+USUAL = tuple(Factor(constant) for constant in (2.0, 0.5, -1.0))
+
 
 def too_many(place: Place, known: Known) -> Iterator[Repair]:
     match place.node:
@@ -73,6 +75,13 @@ def factors(place: Place, known: Known) -> Iterator[Repair]:
         yield Repair(lambda factor: _missing(factor) + where, lambda times: place.put(times(node)), open=1)
 
 
+def factors_inside(place: Place, known: Known) -> Iterator[Repair]:
+    """Usual constants inside functions, where they cannot be solved for."""
+    for constant in USUAL:
+        new = constant.times(place.node)
+        yield plain(place, new, _missing(constant), " in ", place.node)
+
+
 def factors_of_terms(place: Place, known: Known) -> Iterator[Repair]:
     """Every term of a sum with a constant of its own."""
     terms, build = _terms(place.node)
@@ -104,10 +113,7 @@ def sums(place: Place, known: Known) -> Iterator[Repair]:
             other = "mean" if function == "sum" else "sum"
             yield plain(place, ast.Call(name(other), node.args, keywords), other, " is meant where ", node, " stands")
             yield plain(place, a, "the ", function, " of ", a, " is too many")
-            shape = known.shape(a)
-            for axis in range(2 if shape is None else len(shape)):  # what has no shape yet may be a matrix
-                new = call(function, a, axis=axis)
-                yield plain(place, new, "the ", function, " runs along the wrong axis: ", new, " is meant")
+            yield from _other_axes(place, function, a, known)
     shape = known.shape(node) or ()
     for axis, size in enumerate(shape):
         new = call("sum", node, axis=axis)
@@ -117,19 +123,25 @@ def sums(place: Place, known: Known) -> Iterator[Repair]:
         yield plain(place, new, "the sum over ", " and ".join(shape), " is missing: ", new)
 
 
+def _other_axes(place: Place, function: str, summed: Draft, known: Known) -> Iterator[Repair]:
+    shape = known.shape(summed)
+    for axis in range(2 if shape is None else len(shape)):  # what has no shape yet may be a matrix
+        for new in (call(function, summed, axis=axis), call(function, summed, axis=axis, keepdims=True)):
+            yield plain(place, new, "the ", function, " runs along the wrong axis: ", new, " is meant")
+
+
 def derivatives(place: Place, known: Known) -> Iterator[Repair]:
     for a in known.activations:
-        yield plain(place, a.backward(place.node), a.words, " is missing: ⊙ ", a.factor)
+        yield plain(place, a.backward(place.node), a.words, " is missing: ", a.factor)
 
 
 def missing_products(place: Place, known: Known) -> Iterator[Repair]:
     node = place.node
     if isinstance(node, ast.Constant):
         return
-    for title in known.given:
-        other = name(title)
+    for other in (*map(name, known.given), *known.parts):
         ways = [(other, infix(node, "*", other))]
-        if known.shape(other):
+        if isinstance(other, ast.Name) and known.shape(other):
             turned = transposed(other)
             ways += [(f, infix(node, "@", f)) for f in (other, turned)]
             ways += [(f, infix(f, "@", node)) for f in (other, turned)]
@@ -140,17 +152,20 @@ def missing_products(place: Place, known: Known) -> Iterator[Repair]:
 def missing_terms(place: Place, known: Known) -> Iterator[Repair]:
     """A term that is a tensor, or a scalar times a tensor; it and what is there with constants of their own."""
     shape = known.shape(place.node)
-    if not shape:
-        return
-    whole = [name(n) for n in known.given if known.shape(name(n)) == shape]
-    scalars = [name(n) for n in known.given if known.shape(name(n)) == ()]
-    for term in whole + [infix(s, "*", w) for s in scalars for w in whole]:
+    candidates = [*map(name, known.given), *known.parts]
+    whole = [] if shape is None else [term for term in candidates if known.shape(term) == shape]
+    scalars = [term for term in map(name, known.given) if known.shape(term) == ()]
+    for term in [number(1), *whole] + [infix(s, "*", w) for s in scalars for w in whole]:
         yield _with_term(place, term)
 
 
 def _with_term(place: Place, term: Draft) -> Repair:
+    """What is there and a term, each with a constant; inside a formula the constant of both is one of the whole."""
+    whole = place.put(place.node) is place.node
+
     def words(own: Factor, new: Factor) -> str:
-        rest = "" if own.is_one else f"; {_missing(own)} in {shown(place.node)}"
-        return f"the term {shown(new.times(term))} is missing{rest}"
+        shared = Factor(1.0) if whole else own
+        rest = "" if own.is_one else f"; {_missing(own)}" + (f" in {shown(place.node)}" if whole else "")
+        return f"the term {shown(new.over(shared).times(term))} is missing{rest}"
 
     return Repair(words, lambda own, new: place.put(infix(own(place.node), "+", new(term))), open=2)

@@ -10,7 +10,7 @@ from collections.abc import Callable
 from dataclasses import dataclass
 
 from symgrad.expression import parse
-from symgrad.proof.drafts import Draft, Place, number, shown
+from symgrad.proof.drafts import Draft, Place, name, number, shown
 
 ADJOINT = "delta_"
 
@@ -35,10 +35,17 @@ class Activation:
         return _without_one(self.backward(number(1)))
 
     @property
+    def entrywise(self) -> bool:
+        """Whether the adjoint is only multiplied, entry by entry."""
+        return self.function != "softmax"
+
+    @property
     def factor(self) -> str:
-        """The derivative as a text, a mask in brackets."""
+        """The derivative as a text, a mask in brackets; of softmax, which is no factor, the pullback of g."""
+        if not self.entrywise:
+            return f"{shown(self.backward(name('g')))} for g"
         text = shown(self.derivative)
-        return f"[{text}]" if isinstance(self.derivative, ast.Compare) else f"({text})"
+        return f"⊙ [{text}]" if isinstance(self.derivative, ast.Compare) else f"⊙ ({text})"
 
     @property
     def words(self) -> str:
@@ -47,9 +54,10 @@ class Activation:
 
 @dataclass(frozen=True)
 class Known:
-    """What repairs may use: names of tensors, activations, functions, and the sizes of a part's axes."""
+    """What repairs may use: names of tensors, unnamed parts of the loss, activations, functions, sizes of an axis."""
 
     tensors: tuple[str, ...]
+    parts: tuple[Draft, ...]
     activations: tuple[Activation, ...]
     functions: tuple[str, ...]
     shape: Callable[[Draft], tuple[str, ...] | None]

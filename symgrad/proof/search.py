@@ -37,14 +37,13 @@ class Search:
     def __init__(self, worlds: Sequence[World], known: Known) -> None:
         self.worlds, self.known, self.tried = worlds, known, 0
 
-    def right(self, draft: Draft, kinks: bool = True) -> bool:
-        """Whether a draft is the derivative at every point of every world; without kinks, in general position."""
+    def right(self, draft: Draft) -> bool:
+        """Whether a draft is the derivative at every point of every world."""
         for world in self.worlds:
             for point in world.points:
-                if kinks or not point.kink:
-                    value = world.value(draft, point)
-                    if value is None or not same(value, point):
-                        return False
+                value = world.value(draft, point)
+                if value is None or not same(value, point):
+                    return False
         return True
 
     def cause(self, draft: Draft) -> Found | None:
@@ -165,8 +164,8 @@ def _fits(matrix: np.ndarray, aim: np.ndarray, tolerance: float) -> bool:
     """Whether some constants bring the columns to the aim at one point."""
     if matrix.shape[1] == 1:  # the usual case, without a decomposition
         column = matrix[:, 0]
-        square = float(column @ column)
-        constant = float(column @ aim) / square if square else 0.0
+        largest = np.abs(column).argmax()
+        constant = aim[largest] / column[largest] if column[largest] else 0.0
         return bool((np.abs(constant * column - aim) <= 10 * tolerance).all())
     constants = np.linalg.lstsq(matrix, aim, rcond=None)[0]
     return bool((np.abs(matrix @ constants - aim) <= 10 * tolerance).all())

@@ -5,7 +5,7 @@ from __future__ import annotations
 import ast
 from collections.abc import Iterator, Sequence
 
-from symgrad.proof.drafts import Draft, Place, call, infix, name, number, transposed
+from symgrad.proof.drafts import Draft, Place, call, infix, name, number, shown, transposed
 from symgrad.proof.repairs import Known, Repair, plain
 
 AT_KINK = {ast.GtE: ">", ast.Gt: ">=", ast.LtE: "<", ast.Lt: "<="}  # the same condition but where both sides are equal
@@ -51,10 +51,11 @@ def orders(place: Place, known: Known) -> Iterator[Repair]:
 
 def other_derivatives(place: Place, known: Known) -> Iterator[Repair]:
     node = place.node
-    if any(isinstance(part, ast.MatMult) for part in ast.walk(node)):  # a derivative of an activation is entrywise
-        return
+    product = any(isinstance(part, ast.MatMult) for part in ast.walk(node))
     for a in known.activations:
-        sentence = (node, " is not ", a.words, ": that is ", a.factor)
+        if not a.entrywise or (product and shown(node) not in map(shown, a.arguments)):
+            continue
+        sentence = (node, " is not ", a.words, ": that is ", a.derivative)
         yield plain(place, a.derivative, *sentence)
         match node:
             case ast.Call(func=ast.Name(id="where"), args=[_, incoming, _]):
@@ -106,7 +107,7 @@ def powers(place: Place, known: Known) -> Iterator[Repair]:
             for other in (2, 3, -1, 0.5):
                 new = infix(a, "**", number(other))
                 yield plain(place, new, "the power is wrong: ", new, " is meant")
-        case ast.Name() as a:
+        case (ast.Name() | ast.BinOp(op=ast.Add() | ast.Sub())) as a:
             new = infix(a, "**", number(2))
             yield plain(place, new, "the square of ", a, " is meant: ", new)
 

@@ -26,7 +26,7 @@ from symgrad.proof.drafts import Draft
 
 PRIMES = (3, 5, 7, 11, 13, 17, 19, 23, 29, 31, 37, 41, 43, 47, 53, 59, 61, 67, 71)
 KEPT = 3  # sizes up to this stay as they are
-WORLDS, GENERAL, KINKED, TRIES = 2, 2, 3, 16  # worlds; points of each kind in a world; attempts to find one
+WORLDS, GENERAL, KINKED, TRIES = 2, 3, 3, 16  # worlds; points of each kind in a world; attempts to find one
 TOLERANCE = 1e-9  # of the sum of the absolute values of the terms
 POWER = 1e-5  # of those terms, which the derivative must reach: at a saturated point nothing can be told apart
 KINKS = {"relu": 1, "abs": 1, "sign": 1, "maximum": 2, "minimum": 2} | dict.fromkeys(COMPARISONS, 2)
@@ -110,11 +110,9 @@ class World:
 
 
 def same(value: np.ndarray, point: Point) -> bool:
-    """Whether a value is the derivative at a point up to rounding. At a kink, entries without a value are no fault."""
-    difference = np.abs(value - point.truth)
-    if point.kink:
-        difference = difference[np.isfinite(value)]
-    return bool((difference <= point.tolerance).all())
+    """Whether a value is the derivative at a point up to rounding; at a kink, entries without a value are no fault."""
+    equal = np.abs(value - point.truth) <= point.tolerance
+    return bool((equal[np.isfinite(value)] if point.kink else equal).all())
 
 
 def worlds(truth: Expr, loss: Expr, names: Mapping[str, Expr], seed: int) -> list[World]:
@@ -156,7 +154,7 @@ def _points(small: Sequence[Expr], random: np.random.Generator) -> list[tuple[Va
     order, inputs = topological(small), leaves(small)
     telling, dull, kinked = list[tuple[Values, str]](), list[tuple[Values, str]](), list[tuple[Values, str]]()
     for attempt in range(TRIES):
-        values = {n: points.draw(leaf, order, random, attempt % 4 == 3) for n, leaf in inputs.items()}
+        values = {n: points.draw(leaf, order, random, attempt % 3 == 2) for n, leaf in inputs.items()}
         if attempt % 2:  # large integers saturate functions: every other draw has small ones
             values = {n: v % 4 if inputs[n].kind == INTEGER else v for n, v in values.items()}
         largest, terms = _magnitude(small[0], values)
