@@ -29,7 +29,7 @@ a { color: #1d5fb4; text-decoration: none; } a:hover { text-decoration: underlin
 .quiet { color: #5f6b7a; font-size: .87rem; }
 .wide { overflow-x: auto; padding: .2rem 0; }
 table { border-collapse: collapse; font-size: .93rem; }
-td, th { padding: .28rem .8rem .28rem 0; text-align: left; vertical-align: top; }
+td, th { padding: .28rem .8rem .28rem 0; text-align: left; vertical-align: baseline; }
 th { font-size: .8rem; color: #5f6b7a; font-weight: 600; border-bottom: 1px solid #d9dee5; }
 td.number, th.number { text-align: right; font-variant-numeric: tabular-nums; white-space: nowrap; }
 math { font-family: 'STIX Two Math', 'Latin Modern Math', 'Cambria Math', 'Libertinus Math', STIX, math;
@@ -43,6 +43,7 @@ details { margin: .5rem 0; } summary { cursor: pointer; color: #1d5fb4; font-siz
   border-left: 4px solid #5f9e66; border-radius: 4px; font-size: .87rem; }
 .pair { display: grid; grid-template-columns: minmax(13rem, 2fr) minmax(0, 3fr); gap: 0 1.2rem;
   padding: .8rem 0; border-bottom: 1px solid #eceff3; align-items: start; }
+.pair .wide { white-space: nowrap; }
 .figures { display: flex; flex-wrap: wrap; gap: 1rem 1.3rem; }
 figure { margin: .4rem 0; } figcaption { font-size: .8rem; color: #5f6b7a; max-width: 46rem; }
 .figures figcaption { max-width: 8rem; }
