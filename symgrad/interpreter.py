@@ -158,17 +158,28 @@ def sizes_in(order: Sequence[Expr]) -> list[str]:
     return sizes.names(s for e in order for s in (*e.shape, *([e.op.size] if isinstance(e.op, ops.Extent) else [])))
 
 
+class Interpreter:
+    """Expressions to be computed again and again: their order is found once."""
+
+    def __init__(self, expressions: Sequence[Expr]) -> None:
+        self.expressions = list(expressions)
+        self.inputs, self.order = leaves(expressions), topological(expressions)
+        self.sizes = sizes_in(self.order)
+        self.steps = [(n, TABLE[type(n.op)]) for n in self.order if not isinstance(n.op, ops.Leaf)]
+
+    def __call__(self, given: Mapping[Any, object]) -> list[Array]:
+        """Their values; shared parts are computed once. Raises BindingError."""
+        arrays, extents = binding.bind(self.inputs, given, self.sizes)
+        values: dict[Expr, Array] = {x: arrays[name].astype(DTYPES[x.kind]) for name, x in self.inputs.items()}
+        with np.errstate(all="ignore"):
+            for node, compute in self.steps:
+                values[node] = compute(node.op, node, [values[a] for a in node.args], extents)
+        return [np.asarray(values[e]) for e in self.expressions]
+
+
 def evaluate_all(expressions: Sequence[Expr], given: Mapping[Any, object]) -> list[Array]:
     """The values of several expressions over the same inputs; shared parts are computed once."""
-    inputs = leaves(expressions)
-    order = topological(expressions)
-    arrays, extents = binding.bind(inputs, given, sizes_in(order))
-    values: dict[Expr, Array] = {leaf: arrays[name].astype(DTYPES[leaf.kind]) for name, leaf in inputs.items()}
-    with np.errstate(all="ignore"):
-        for node in order:
-            if node not in values:
-                values[node] = TABLE[type(node.op)](node.op, node, [values[a] for a in node.args], extents)
-    return [np.asarray(values[e]) for e in expressions]
+    return Interpreter(expressions)(given)
 
 
 def evaluate(expression: Expr, given: Mapping[Any, object] | None = None) -> Array:
