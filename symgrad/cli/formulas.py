@@ -15,7 +15,7 @@ from symgrad.cli.inspect import show_json
 from symgrad.errors import ConfigurationError, NotFoundError
 from symgrad.expression import functions
 from symgrad.expression.node import Expr
-from symgrad.expression.parse import parse
+from symgrad.expression.parse import names_in, parse
 from symgrad.formulas import aligned, definitions, formula
 from symgrad.formulas.names import text as shown
 from symgrad.proof.stamp import Stamp, stamp, stamp_jacobian
@@ -62,7 +62,8 @@ def declared(shapes: Sequence[str]) -> dict[str, Expr]:
             raise ConfigurationError(
                 f"--shape {text!r}: write a name and its sizes, as in X=m,n or w=3; a number is s="
             )
-        found[name.strip()] = functions.parameter(name.strip(), [int(s) if s.isdigit() else s for s in sizes])
+        shape = [int(s) if s.isdigit() else s for s in sizes]
+        found[name.strip()] = functions.parameter(name.strip(), shape, place=f"--shape {text}")
     return found
 
 
@@ -70,6 +71,13 @@ def _of_text(wanted: Wanted) -> tuple[str, Derivation, Simplified]:
     """A formula given as text, derived and simplified."""
     names = declared(wanted.shapes)
     assert wanted.expression is not None
+    unknown = [n for n in names_in(wanted.expression) if n not in names]
+    if unknown:
+        fixes = " ".join(f"--shape {n}=SIZES" for n in unknown)
+        raise ConfigurationError(
+            f"what is the shape of {', '.join(unknown)}? Say it: {fixes}, where SIZES is m,n for a matrix, n for a "
+            "vector and nothing for a number"
+        )
     loss = parse(wanted.expression, names)
     for name in wanted.wrt:
         if name not in names:

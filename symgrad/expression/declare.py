@@ -86,14 +86,15 @@ def _numbers(name: str, shape: Sequence[Size], init: object) -> str:
     return json.dumps(array.tolist())
 
 
-def parameter(name: str, shape: Sequence[Size] = (), init: object = None) -> Expr:
+def parameter(name: str, shape: Sequence[Size] = (), init: object = None, place: str = "") -> Expr:
     """A tensor that training changes. `init` is an initialiser (sg.glorot_uniform, sg.zeros ...), its name, or numbers.
 
-    Without `init`: glorot_uniform from rank 2 on, zeros below. Raises ShapeError, ExpressionError.
+    Without `init`: glorot_uniform from rank 2 on, zeros below. `place` is where it was declared, for messages; the
+    calling line when left out. Raises ShapeError, ExpressionError.
     """
     check_name(name)
     if isinstance(init, int | float | list | tuple | np.ndarray):
         chosen = _numbers(name, shape, init)
     else:
         chosen = str(init) if init is not None else ("glorot_uniform" if len(shape) > 1 else "zeros")
-    return make(Parameter(name, _shape(shape, name), next(_serials), _place(), chosen))
+    return make(Parameter(name, _shape(shape, name), next(_serials), place or _place(), chosen))

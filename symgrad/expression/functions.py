@@ -305,7 +305,8 @@ def table() -> dict[str, Callable[..., Any]]:
     """The functions that may stand in a formula given as text, by name."""
     own = globals()
     listed = """
-        exp log expm1 log1p log1mexp sqrt sin cos tan atan sinh cosh tanh erf erfc logerfc sigmoid softplus relu sign floor
+        exp log expm1 log1p log1mexp sqrt sin cos tan atan sinh cosh tanh erf erfc logerfc
+        sigmoid softplus relu sign floor
         logical_not maximum minimum logaddexp equal not_equal logical_and logical_or where
         sum mean max min argmax logsumexp softmax log_softmax
         dot outer einsum reshape transpose take one_hot identity

@@ -111,9 +111,19 @@ def broadcast(args: Sequence[Expr], verb: str) -> Shape:
                 other = owner[axis]
                 assert other is not None
                 raise ShapeError(
-                    disagreement(verb, other, arg, f"axis {axis - rank} has {shape[axis]} and {size} entries")
+                    disagreement(
+                        verb,
+                        other,
+                        arg,
+                        f"axis {axis - rank} has {shape[axis]} and {size} entries{one_size(shape[axis], size)}",
+                    )
                 )
     return tuple(shape)
+
+
+def one_size(a: Size, b: Size) -> str:
+    """The question that two names of sizes raise."""
+    return f"; are {a} and {b} one size? Then give them one name" if isinstance(a, str) and isinstance(b, str) else ""
 
 
 def disagreement(verb: str, a: Expr, b: Expr, reason: str) -> str:
@@ -121,7 +131,8 @@ def disagreement(verb: str, a: Expr, b: Expr, reason: str) -> str:
     lines = [f"cannot {verb}  {a.label} {sizes.text(a.shape)}  by  {b.label} {sizes.text(b.shape)}", f"  {reason}"]
     for operand in (a, b):
         if isinstance(operand.op, Leaf):
-            lines.append(f"  {operand.op.name} was declared at {operand.op.place}")
+            at = "by" if operand.op.place.startswith("--") else "at"
+            lines.append(f"  {operand.op.name} was declared {at} {operand.op.place}")
     return "\n".join(lines)
 
 
@@ -177,7 +188,7 @@ class Contraction(Op):
             assert len(indices) == len(arg.shape), (self, arg)
             for index, size in zip(indices, arg.shape, strict=True):
                 if index in extent and not sizes.same(extent[index], size):
-                    reason = f"the inner sizes differ: {extent[index]} and {size}"
+                    reason = f"the inner sizes differ: {extent[index]} and {size}{one_size(extent[index], size)}"
                     raise ShapeError(disagreement("multiply", owner.get(index, arg), arg, reason))
                 extent.setdefault(index, size)
                 owner.setdefault(index, arg)

@@ -57,6 +57,13 @@ def syntax(text: str) -> ast.expr:
         raise ExpressionError(f"not a formula: {error.args[0]}\n{_pointed(text.strip(), column - 1)}") from None
 
 
+def names_in(text: str) -> list[str]:
+    """The names that stand in a formula for values, in order. Raises ExpressionError."""
+    called = {id(node.func) for node in ast.walk(syntax(text)) if isinstance(node, ast.Call)}
+    found = [n for n in ast.walk(syntax(text)) if isinstance(n, ast.Name) and id(n) not in called]
+    return list(dict.fromkeys(n.id for n in sorted(found, key=lambda n: (n.lineno, n.col_offset))))
+
+
 def parse(text: str, names: Mapping[str, Expr]) -> Expr:
     """The expression that a text denotes, over some named expressions. Raises ExpressionError, ShapeError.
 
