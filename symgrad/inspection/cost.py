@@ -87,7 +87,7 @@ def cost(expressions: Expr | Sequence[Expr], given: Iterable[Expr] = (), dtype: 
     `given` are expressions that are computed already, with everything below them: the cost of gradients, given the
     loss, is that of the backward pass. The counts are ints, or SymPy expressions where sizes are names. A product
     takes 2 operations a term, a scalar function 1 an entry; every operation reads its operands and writes its result;
-    memory holds everything once. Raises nothing for expressions that could be built.
+    memory holds everything once.
 
     >>> from symgrad.expression.functions import parameter, relu, variable
     >>> found = cost(relu(variable("x", ("N", 784)) @ parameter("W", (784, 512))))

@@ -114,11 +114,15 @@ def derivation_section(model: Model) -> Section:
 def _step(step: Step) -> str:
     rows = [
         ("at", f"{mathml(step.node)} &#160; by &#160; {mathml(step.node.args[step.position])}"),
-        ("incoming", f"{mathml(step.incoming)} &#160; {plain(sizes.text(step.incoming.shape))}"),
-        ("gives", f"{mathml(step.result)} &#160; {plain(sizes.text(step.result.shape))}"),
+        ("incoming", _with_shape(step.incoming)),
+        ("gives", _with_shape(step.result)),
     ]
     body = "".join(f'<tr><td class="quiet">{head}</td><td>{cell}</td></tr>' for head, cell in rows)
     return f'<div class="step"><b>{plain(step.rule)}</b>: {plain(step.statement)}{wide(f"<table>{body}</table>")}</div>'
+
+
+def _with_shape(node: Expr) -> str:
+    return f"{mathml(node)} &#160; {plain(sizes.text(node.shape))}" if node.shape else mathml(node)
 
 
 def _rewrite(rewrite: Rewrite) -> str:

@@ -53,8 +53,9 @@ svg { max-width: none; }
 .chart figcaption { max-width: none; }
 .matrix td, .matrix th { padding: .22rem .5rem; text-align: right; border: 0; min-width: 1.6rem; }
 @media (max-width: 44rem) { .pair { grid-template-columns: minmax(0, 1fr); } h1 { font-size: 1.5rem; } }
-@media print { body { max-width: none; padding: 0; font-size: 10pt; } nav, h2 { break-after: avoid; }
-  .step, .pair, figure, tr { break-inside: avoid; } .wide { overflow: visible; } pre { white-space: pre-wrap; } }
+@media print { body { max-width: none; padding: 0; font-size: 10pt; } nav, h2, h3 { break-after: avoid; }
+  .step, .pair, figure, tr { break-inside: avoid; } div { overflow: visible !important; }
+  svg { max-width: 100%; height: auto; } pre { white-space: pre-wrap; } }
 """
 
 
