@@ -158,6 +158,7 @@ def test_other_commands(folder):
         "mnist-mlp",
         "mnist-mlp-deep",
         "softmax-regression",
+        "two-two-one",
     }
     assert "threads" in json.loads(run("info", "--json").stdout)
 
@@ -255,7 +256,7 @@ def test_formulas_without_a_model_file(expression, shapes, wrt, formula):
 
 @pytest.mark.parametrize(("arguments", "code", "words"), [
     (["--expression", "sum(foo(X))", "--shape", "X=m"], 65, "column 5"),
-    (["--expression", "sum(X @ z)", "--shape", "X=m"], 65, "z is not declared"),
+    (["--expression", "sum(X @ z)", "--shape", "X=m"], 65, "what is the shape of z"),
     (["--expression", "sum(X)", "--shape", "X"], 78, "X=m,n"),
     (["--expression", "X", "--shape", "X=m"], 65, "scalar"),
     (["--expression", "sum(X)", "--shape", "X=m", "--wrt", "Y"], 66, "Y is not declared"),
@@ -291,3 +292,24 @@ def test_profile_takes_a_step_apart():
     product = next(row for row in facts["rows"] if "@ W (N, 10)" in row["formula"])
     assert product["flops"] == 2 * 128 * 784 * 10 and facts["step"] > 0 and facts["memory"] > 47_000_000
     assert 0.9 < sum(row["share"] for row in facts["rows"]) <= 1
+
+
+def test_the_chain_rule_and_values_on_the_command_line():
+    chain = run("derive", "mnist-mlp", "--chain", "--wrt", "W1").stdout
+    assert chain.startswith("∂L/∂W₁ = Σₙ ∂L_n/∂z · ∂z/∂h · ∂h/∂net · ∂net/∂W₁") and "checked: the factors multiply" in chain
+    assert "underbrace" in run("derive", "mnist-mlp", "--chain", "--format", "latex").stdout
+    assert json.loads(run("derive", "two-two-one", "--chain", "--json").stdout)["checked"]["∂L/∂b₂"] < 1e-12
+    assert "o   = σ(s) = 0.751365" in run("derive", "two-two-one", "--values").stdout
+    failed = run("derive", "mnist-mlp", "--values", check=False)
+    assert failed.returncode == 78 and "too large to follow by hand" in failed.stderr
+    assert "text or latex" in run("derive", "mnist-mlp", "--format", "pdf", check=False).stderr
+    assert r"\text{1. divide}" in run("derive", "softmax-regression", "--format", "latex").stdout
+
+
+def test_second_derivatives_on_the_command_line():
+    asked = ["gradients", "--expression", "x @ A @ x", "--shape", "x=n", "--shape", "A=n,n", "--wrt", "x", "--order", "2"]
+    shown = run(*asked).stdout
+    assert "∂²L/∂x² = A + Aᵀ" in shown and shown.count("checked: ") == 2
+    assert json.loads(run(*asked, "--json").stdout)["hessians"]["∂²L/∂x²"] == {"formula": "A + Aᵀ", "shape": ["n", "n"]}
+    assert r"\frac{\partial^{2} L}{\partial x^{2}}" in run(*asked, "--format", "latex").stdout
+    assert "d2L_dx2 = A + A.T" in run(*asked, "--notation", "numpy").stdout

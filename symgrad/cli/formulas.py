@@ -12,7 +12,7 @@ from symgrad.calculus.jacobian import jacobian
 from symgrad.calculus.simplify import Simplified, simplified, simplify
 from symgrad.cli import find
 from symgrad.cli.inspect import show_json
-from symgrad.errors import ConfigurationError, NotFoundError
+from symgrad.errors import ConfigurationError, ExpressionError, NotFoundError
 from symgrad.expression import functions
 from symgrad.expression.node import Expr
 from symgrad.expression.parse import names_in, parse
@@ -74,7 +74,7 @@ def _of_text(wanted: Wanted) -> tuple[str, Derivation, Simplified]:
     unknown = [n for n in names_in(wanted.expression) if n not in names]
     if unknown:
         fixes = " ".join(f"--shape {n}=SIZES" for n in unknown)
-        raise ConfigurationError(
+        raise ExpressionError(
             f"what is the shape of {', '.join(unknown)}? Say it: {fixes}, where SIZES is m,n for a matrix, n for a "
             "vector and nothing for a number"
         )

@@ -42,13 +42,19 @@ def to_sympy(expression: Expr) -> Any:
     for node in order:
         _check(node)
     _check_names(expression)
-    values: dict[Expr, Array] = {}
-    for node in order:
-        values[node] = np.asarray(_value(node, [values[a] for a in node.args]), dtype=object).reshape(node.shape)
-    result = values[expression]
+    result = entries(expression)
     if not expression.shape:
         return result.item()
     return sympy.ImmutableDenseNDimArray(result.reshape(-1).tolist(), result.shape)
+
+
+def entries(expression: Expr, settle: Callable[[Any], Any] | None = None) -> Array:
+    """The SymPy form of each entry; `settle` makes something of each value on the way, as a number of its symbols."""
+    values: dict[Expr, Array] = {}
+    for node in topological([expression]):
+        found = np.asarray(_value(node, [values[a] for a in node.args]), dtype=object).reshape(node.shape)
+        values[node] = found if settle is None or node.kind != REAL else _each(settle, found)
+    return values[expression]
 
 
 def _check(node: Expr) -> None:

@@ -7,6 +7,7 @@ in depth, where SymPy's derivative of a whole network is exponential.
 
 from __future__ import annotations
 
+import math
 from collections.abc import Mapping, Sequence
 from typing import Any
 
@@ -16,17 +17,21 @@ import sympy  # type: ignore[import-untyped]
 from symgrad.errors import ExpressionError
 from symgrad.expression import functions as f
 from symgrad.expression import ops
-from symgrad.expression.componentwise import entry_symbol, to_sympy
+from symgrad.expression.componentwise import entries, entry_symbol, to_sympy
 from symgrad.expression.node import Expr, constant, leaves, make, topological
 from symgrad.expression.scalars import REAL
 
 DIGITS = 40  # of the values that are compared, at random rational points
 EQUAL = 1e-14  # constants such as 2/sqrt(pi) stand in formulas as float64
 ENTRIES = 64  # of a tensor whose line is proven
+HEAVY = 40  # operations of one entry, written out: what is longer becomes a symbol
 
 
 class Lines:
-    """A loss and its gradients as lines: one for each adjoint that has a name, one for each gradient."""
+    """A loss and its gradients as lines: one for each adjoint that has a name, one for each gradient.
+
+    Large values without a name are cut out too, as symbols whose adjoints follow from the Lagrangian at a point.
+    """
 
     def __init__(
         self, loss: Expr, gradients: Mapping[str, Expr], wrt: Sequence[Expr], values: Mapping[str, np.ndarray]
@@ -36,16 +41,19 @@ class Lines:
             n.op.name: n for n in topological(gradients.values()) if isinstance(n.op, ops.Named) and n.op.adjoint
         }
         named = {n.op.name: n for n in order if isinstance(n.op, ops.Named)}
-        self.cut = {name: node for name, node in named.items() if f"delta_{name}" in self.adjoints}
-        self.symbols = {name: f.variable(name, node.shape) for name, node in self.cut.items()}
-        self.deltas = {name: f.variable(f"delta_{name}", node.shape) for name, node in self.cut.items()}
+        self.named = {name: node for name, node in named.items() if f"delta_{name}" in self.adjoints}
+        self.inner = {f"cut_{i}": node for i, node in enumerate(_heavy(order, set(self.named.values())))}
+        cut = {**self.named, **self.inner}
+        self.symbols = {name: f.variable(name, node.shape) for name, node in cut.items()}
+        self.deltas = {name: f.variable(f"delta_{name}", node.shape) for name, node in cut.items()}
         self.fixed = {leaf: constant(values[n]) for n, leaf in leaves([loss]).items() if leaf.kind != REAL}
         self.loss, self.gradients, self.wrt = loss, gradients, wrt
+        self._inner_symbol = {node: self.symbols[name] for name, node in self.inner.items()}
         self._plain: dict[Expr, Expr] = {}
-        parts = [self.without_names(loss)]
-        parts += [f.sum(self.deltas[name] * self.without_names(node)) for name, node in self.cut.items()]
+        whole = self.without_names(loss)
+        self.bodies = {name: self._body(node) for name, node in sorted(cut.items(), key=lambda c: order.index(c[1]))}
         self._holding: dict[Expr, list[Expr]] = {}
-        for part in parts:
+        for part in [whole, *(f.sum(self.deltas[name] * body) for name, body in self.bodies.items())]:
             for leaf in leaves([part]).values():
                 self._holding.setdefault(leaf, []).append(part)
 
@@ -54,18 +62,22 @@ class Lines:
         root = node.args[0] if isinstance(node.op, ops.Named) else node
         for n in topological([root], stop=self._plain.__contains__):
             if n not in self._plain:
-                args = tuple(self._plain[a] for a in n.args)
-                self._plain[n] = self._stand_in(n if args == n.args else make(n.op, *args))
+                self._plain[n] = self._stand_in(n, self._body(n))
         return self._plain[root]
 
-    def _stand_in(self, n: Expr) -> Expr:
+    def _body(self, n: Expr) -> Expr:
+        """What a node is, in terms of the symbols below it."""
+        args = tuple(self._plain[a] for a in n.args)
+        return n if args == n.args else make(n.op, *args)
+
+    def _stand_in(self, n: Expr, body: Expr) -> Expr:
         if n in self.fixed:
             return self.fixed[n]
         if isinstance(n.op, ops.Named):
             if n.op.adjoint:
-                return self.deltas.get(n.op.name.removeprefix("delta_"), n)
-            return self.symbols.get(n.op.name, n)
-        return n
+                return self.deltas.get(n.op.name.removeprefix("delta_"), body)
+            return self.symbols.get(n.op.name, body)
+        return self._inner_symbol.get(n, body)
 
     def energy(self, target: Expr) -> Expr:
         """The part of the Lagrangian that contains a symbol."""
@@ -74,38 +86,70 @@ class Lines:
 
     def lines(self) -> list[tuple[str, Expr, Expr]]:
         """(title, symbol, formula) of each line."""
-        found = [(f"δ_{name}", self.symbols[name], self.adjoints[f"delta_{name}"]) for name in self.cut]
+        found = [(f"δ_{name}", self.symbols[name], self.adjoints[f"delta_{name}"]) for name in self.named]
         return found + [(f"∂L/∂{w.label}", w, g) for w, g in zip(self.wrt, self.gradients.values(), strict=True)]
 
 
-def _object(value: Any) -> Any:
-    """A SymPy object as it is; a number as one."""
-    return value if isinstance(value, sympy.Basic) else sympy.Float(float(value), DIGITS)
-
-
-def _entries(expression: Expr) -> np.ndarray:
-    """The SymPy form of each entry."""
-    return np.asarray(to_sympy(expression), dtype=object).reshape(expression.shape)
+def _heavy(order: Sequence[Expr], stops: set[Expr]) -> list[Expr]:
+    """Values whose entries, written out over the symbols below them, would be long."""
+    weight: dict[Expr, int] = {}
+    found = []
+    below_name = {n.args[0] for n in stops}
+    for node in order:
+        extents = node.op.sizes_of(node.args).values() if isinstance(node.op, ops.Contraction) else node.shape
+        times = max(1, math.prod(int(s) for s in extents) // max(1, math.prod(int(s) for s in node.shape)))
+        if isinstance(node.op, ops.Softmax | ops.LogSumExp | ops.Reduce):
+            times = int(node.args[0].shape[-1]) if node.args[0].shape else 1
+        weight[node] = 1 + times * sum(weight[a] for a in node.args)
+        heavy = weight[node] > HEAVY and node.kind == REAL and node.shape and node not in below_name
+        if node in stops or heavy:
+            weight[node] = 1
+        if heavy and node not in stops:
+            found.append(node)
+    return found
 
 
 class Point:
-    """Random rationals for leaves and adjoints; named values follow from their definitions, to many digits."""
+    """Random rationals for leaves and adjoints; the values of symbols follow from their definitions, to many digits."""
 
     def __init__(self, lines: Lines, random: np.random.Generator, lowest: int) -> None:
         self.random, self.lowest, self.values = random, lowest, dict[Any, Any]()
-        for name, node in lines.cut.items():
-            entries = _entries(lines.without_names(node))
-            for index in np.ndindex(*entries.shape):
-                value = self.at(_object(entries[index]), 2 * DIGITS)
-                if value.is_Float or value.is_Rational:
-                    self.values[entry_symbol(lines.symbols[name], index)] = value
+        for name, body in lines.bodies.items():
+            self._set(lines.symbols[name], self.numbers(body))
+        for name in reversed(lines.bodies):
+            if name in lines.inner:
+                symbol = lines.symbols[name]
+                slopes = np.empty(symbol.shape, dtype=object)
+                terms = sympy.Add.make_args(to_sympy(lines.energy(symbol)))
+                for index in np.ndindex(*symbol.shape):
+                    slopes[index] = self.at(_derivative(terms, entry_symbol(symbol, index)))
+                self._set(lines.deltas[name], slopes)
 
-    def at(self, expression: Any, digits: int = DIGITS) -> Any:
-        """The value of an expression here."""
+    def _set(self, symbol: Expr, numbers: np.ndarray) -> None:
+        for index in np.ndindex(*symbol.shape):
+            value = numbers[index]
+            if value.is_Float or value.is_Rational:
+                self.values[entry_symbol(symbol, index)] = value
+
+    def at(self, expression: Any) -> Any:
+        """The value of a SymPy expression here."""
+        if not isinstance(expression, sympy.Basic):
+            return sympy.Float(float(expression), 2 * DIGITS)
         for symbol in sorted(expression.free_symbols, key=str):
             if symbol not in self.values:
                 self.values[symbol] = sympy.Rational(int(self.random.integers(self.lowest, 900)) * 2 + 1, 1000)
-        return expression.xreplace(self.values).evalf(digits, chop=True)
+        return expression.xreplace(self.values).evalf(2 * DIGITS, chop=True)
+
+    def numbers(self, expression: Expr) -> np.ndarray:
+        """Each entry of an expression here, computed node by node: nothing is written out."""
+        return entries(expression, self.at)
+
+
+def _derivative(terms: Sequence[Any], entry: Any) -> Any:
+    found = sympy.Add(*(sympy.diff(t, entry) for t in terms if t.has(entry)))
+    if found.has(sympy.Derivative, sympy.Subs, sympy.DiracDelta):
+        raise ExpressionError("SymPy does not differentiate this")
+    return found
 
 
 def prove(lines: Lines, random: np.random.Generator) -> tuple[int, list[str], list[str]]:
@@ -135,14 +179,11 @@ def prove(lines: Lines, random: np.random.Generator) -> tuple[int, list[str], li
 
 def _equal(energy: Expr, target: Expr, formula: Expr, point: Point) -> bool | None:
     """Whether the formula is the derivative of the energy by every entry of the target; None where it is no number."""
-    terms, shown = sympy.Add.make_args(to_sympy(energy)), _entries(formula)
+    terms, shown = sympy.Add.make_args(to_sympy(energy)), point.numbers(formula)
     judged = 0
     for index in list(np.ndindex(*target.shape))[:ENTRIES]:
-        entry = entry_symbol(target, index)
-        derivative = sympy.Add(*(sympy.diff(t, entry) for t in terms if t.has(entry)))
-        if derivative.has(sympy.Derivative, sympy.Subs, sympy.DiracDelta):
-            raise ExpressionError("SymPy does not differentiate this")
-        difference, size = point.at(derivative - shown[index]), abs(point.at(_object(shown[index])))
+        true, size = point.at(_derivative(terms, entry_symbol(target, index))), abs(shown[index])
+        difference = true - shown[index]
         if not (difference.is_Float or difference.is_Rational) or not size.is_real:
             continue  # outside the domain
         judged += 1
