@@ -270,14 +270,15 @@ def _update_stages(assignments: Sequence[tuple[Expr, Expr]], stored: set[Expr]) 
     """Updates of one shape that share a gradient or a state are one loop: weight and optimizer state together."""
     stages: list[Stage] = []
     sources: list[set[Expr]] = []
+    changed = {leaf for leaf, _ in assignments}  # the rate and the number of the step are scalars that all share
     for leaf, value in assignments:
         source = {
             n
             for n in topological([value], stop=stored.__contains__)
-            if n in stored or (isinstance(n.op, Leaf) and n.shape)
+            if n in stored or (isinstance(n.op, Leaf) and (n.shape or n in changed))
         }
         for stage, other in zip(stages, sources, strict=True):
-            if stage.shape == value.shape and leaf.shape and source & other:
+            if stage.shape == value.shape and source & other:
                 stage.nodes.append(value)
                 stage.targets.append(leaf)
                 other |= source

@@ -281,3 +281,18 @@ def test_results_do_not_depend_on_timing(rows, threads):
         model.fit(*rows)
         found.add(b"".join(w.tobytes() for w in model.weights.values()))
     assert len(found) == 1
+
+
+@pytest.mark.parametrize("optimizer", ["sgd", "momentum", "nesterov", "adagrad", "rmsprop", "adam"])
+def test_parameters_that_are_numbers(optimizer):
+    """Weight and optimizer state of a scalar are overwritten together, as those of a tensor are."""
+    inputs = np.linspace(-1, 1, 40)
+    trained = []
+    for shape in ((), (1,)):
+        x, y = sg.variable("x", ("N",)), sg.variable("y", ("N",))
+        a, b = sg.parameter("a", shape), sg.parameter("b", shape)
+        settings = sg.Training(optimizer=getattr(sg, optimizer)(), batch_size=20, epochs=3, dtype="float64")
+        model = sg.Model([x], [y], a * x + b, sg.mean((a * x + b - y) ** 2), training=settings)
+        model.fit(inputs, 2 * inputs + 1)
+        trained.append(np.array([float(model.weights[n].reshape(())) for n in ("a", "b")]))
+    assert np.allclose(*trained, rtol=1e-12) and trained[0].any()
