@@ -24,7 +24,11 @@ from symgrad.proof.repairs import Activation, Known
 from symgrad.proof.search import Search
 from symgrad.proof.worlds import World, same, worlds
 
-READABLE = {"relu": "g * (a > 0)", "softmax": "y * (g - sum(g * y, axis=-1, keepdims=True))"}  # pullbacks as on paper
+READABLE = {  # pullbacks as on paper
+    "relu": "g * (a > 0)",
+    "sigmoid": "g * y * (1 - y)",
+    "softmax": "y * (g - sum(g * y, axis=-1, keepdims=True))",
+}
 PLAIN = ("add", "subtract", "multiply", "divide", "negative", "power")  # no activations
 USUAL = ("relu", "tanh", "sigmoid", "softmax")
 

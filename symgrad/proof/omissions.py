@@ -131,8 +131,11 @@ def _other_axes(place: Place, function: str, summed: Draft, known: Known) -> Ite
 
 
 def derivatives(place: Place, known: Known) -> Iterator[Repair]:
+    """An adjoint has the shape of what it belongs to; a part without a shape may be put right by this."""
+    shape = known.shape(place.node)
     for a in known.activations:
-        yield plain(place, a.backward(place.node), a.words, " is missing: ", a.factor)
+        if shape is None or shape == known.shape(a.value):
+            yield plain(place, a.backward(place.node), a.words, " is missing: ", a.factor)
 
 
 def missing_products(place: Place, known: Known) -> Iterator[Repair]:
