@@ -6,7 +6,11 @@ import ast
 import json
 from pathlib import Path
 
+import matplotlib
+import matplotlib.pyplot as plt
 import pytest
+
+matplotlib.use("Agg")  # pictures are drawn, no window opens
 
 NOTEBOOKS = sorted((Path(__file__).parent.parent / "notebooks").glob("*.ipynb"))
 
@@ -18,6 +22,7 @@ def test_every_cell_runs(path, capsys):
     words: dict[str, object] = {}
     for number, cell in enumerate(cells):
         exec(compile(ast.parse(cell), f"{path.name}, cell {number}", "exec"), words)
+        plt.close("all")
     assert cells and capsys.readouterr().out
     assert all(not c.get("outputs") for c in document["cells"]), "outputs are not committed"
 
