@@ -48,10 +48,17 @@ def to_sympy(expression: Expr) -> Any:
     return sympy.ImmutableDenseNDimArray(result.reshape(-1).tolist(), result.shape)
 
 
-def entries(expression: Expr, settle: Callable[[Any], Any] | None = None) -> Array:
-    """The SymPy form of each entry; `settle` makes something of each value on the way, as a number of its symbols."""
-    values: dict[Expr, Array] = {}
-    for node in topological([expression]):
+def entries(
+    expression: Expr, settle: Callable[[Any], Any] | None = None, known: dict[Expr, Array] | None = None
+) -> Array:
+    """The SymPy form of each entry; `settle` makes something of each value on the way, as a number of its symbols.
+
+    What is `known` is not computed again, and what is computed is added to it.
+    """
+    values: dict[Expr, Array] = {} if known is None else known
+    for node in topological([expression], stop=values.__contains__):
+        if node in values:
+            continue
         found = np.asarray(_value(node, [values[a] for a in node.args]), dtype=object).reshape(node.shape)
         values[node] = found if settle is None or node.kind != REAL else _each(settle, found)
     return values[expression]

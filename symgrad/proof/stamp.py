@@ -29,7 +29,7 @@ class Stamp:
     """What was checked. `differences`, `direction` and `adjoint` are the largest relative errors.
 
     `whole` says that the direction was tried at full size. `rules` were applied and tested by themselves; `unjudged`
-    lines have no SymPy form.
+    lines have no SymPy form; `each` entries of a line were compared with SymPy's, or all when it is 0.
     """
 
     points: int
@@ -40,6 +40,7 @@ class Stamp:
     rules: int
     adjoint: float
     lines: int
+    each: int
     unjudged: tuple[str, ...]
     sizes: str
     reason: str
@@ -54,7 +55,8 @@ class Stamp:
             parts.append(f"the adjoint identity of {_plural(self.rules, 'rule')} ({self.adjoint:.0e})")
         if self.lines:
             where = f" at {self.sizes}" if self.sizes else ""
-            parts.append(f"{_plural(self.lines, 'line')} equal to SymPy's componentwise derivative{where}")
+            some = f", {self.each} entries of each" if self.each else ""
+            parts.append(f"{_plural(self.lines, 'line')} equal to SymPy's componentwise derivative{where}{some}")
         if self.reason:
             parts.append(f"sizes were not shrunk: {self.reason}")
         if self.unjudged:
@@ -75,6 +77,7 @@ class Verdict:
     direction: float
     whole: bool
     lines: int
+    each: int
     unjudged: tuple[str, ...]
     small: shrink.Shrunk
     failed: str
@@ -96,15 +99,17 @@ def judge(
     direction = 0.0 if failed else along_direction(*((loss, gradients, wrt) if whole else (tiny, shrunk, by)), random)
     if direction > DIRECTION:
         failed = f"the slope along a random direction disagrees by {direction:.0e}"
-    proven, unjudged = 0, list[str]() if symbols else [f"{w.label} (too many operations without names)" for w in wrt]
+    proof = None
     if symbols and not failed:
         from symgrad.proof import symbolic  # imports SymPy
 
         values = points.point([tiny], random)
         lines = symbolic.Lines(tiny, dict(zip((w.label for w in wrt), shrunk, strict=True)), by, values)
-        proven, wrong, unjudged = symbolic.prove(lines, random)
-        failed = f"SymPy's derivative is another one in the line of {', '.join(wrong)}" if wrong else ""
-    return Verdict(entries, worst, direction, whole, proven, tuple(unjudged), small, failed)
+        proof = symbolic.prove(lines, random)
+        failed = f"SymPy's derivative is another one in the line of {', '.join(proof.wrong)}" if proof.wrong else ""
+    unjudged = proof.unjudged if proof else tuple(f"{w.label} (too many operations)" for w in wrt)
+    proven, each = (proof.lines, proof.entries) if proof else (0, 0)
+    return Verdict(entries, worst, direction, whole, proven, each, unjudged, small, failed)
 
 
 def _entries(node: Expr) -> int:
@@ -141,7 +146,7 @@ def stamp(record: Derivation, result: Simplified, seed: int = 0) -> Stamp:
 def _stamp(verdict: Verdict, rules: int = 0, adjoint: float = 0.0) -> Stamp:
     return Stamp(
         POINTS, verdict.entries, verdict.differences, verdict.direction, verdict.whole, rules, adjoint,
-        verdict.lines, verdict.unjudged, str(verdict.small), verdict.small.reason,
+        verdict.lines, verdict.each, verdict.unjudged, str(verdict.small), verdict.small.reason,
     )  # fmt: skip
 
 

@@ -9,6 +9,8 @@ from __future__ import annotations
 
 import math
 from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from functools import cached_property
 from typing import Any
 
 import numpy as np
@@ -17,14 +19,30 @@ import sympy  # type: ignore[import-untyped]
 from symgrad.errors import ExpressionError
 from symgrad.expression import functions as f
 from symgrad.expression import ops
-from symgrad.expression.componentwise import entries, entry_symbol, to_sympy
+from symgrad.expression.componentwise import entries, entry_symbol
 from symgrad.expression.node import Expr, constant, leaves, make, topological
 from symgrad.expression.scalars import REAL
 
 DIGITS = 40  # of the values that are compared, at random rational points
 EQUAL = 1e-14  # constants such as 2/sqrt(pi) stand in formulas as float64
-ENTRIES = 64  # of a tensor whose line is proven
-HEAVY = 40  # operations of one entry, written out: what is longer becomes a symbol
+ENTRIES = 240  # of all lines together, but LEAST of each
+LEAST = 2
+HEAVY = 10  # operations of one entry, written out: what is longer becomes a symbol
+
+
+class Part:
+    """A term of the Lagrangian, <delta, body>, or the loss itself when delta is None; entries as SymPy has them."""
+
+    def __init__(self, delta: Expr | None, body: Expr) -> None:
+        self.delta, self.body = delta, body
+
+    @cached_property
+    def entries(self) -> list[tuple[Any, Any, frozenset[Any]]]:
+        """(the symbol that multiplies it, entry, the symbols in it)."""
+        found = entries(self.body)
+        one = sympy.Integer(1)
+        factors = {i: one if self.delta is None else entry_symbol(self.delta, i) for i in np.ndindex(*found.shape)}
+        return [(factor, found[i], getattr(found[i], "free_symbols", frozenset())) for i, factor in factors.items()]
 
 
 class Lines:
@@ -52,9 +70,10 @@ class Lines:
         self._plain: dict[Expr, Expr] = {}
         whole = self.without_names(loss)
         self.bodies = {name: self._body(node) for name, node in sorted(cut.items(), key=lambda c: order.index(c[1]))}
-        self._holding: dict[Expr, list[Expr]] = {}
-        for part in [whole, *(f.sum(self.deltas[name] * body) for name, body in self.bodies.items())]:
-            for leaf in leaves([part]).values():
+        self._holding: dict[Expr, list[Part]] = {}
+        for delta, body in [(None, whole), *((self.deltas[name], body) for name, body in self.bodies.items())]:
+            part = Part(delta, body)
+            for leaf in leaves([body]).values():
                 self._holding.setdefault(leaf, []).append(part)
 
     def without_names(self, node: Expr) -> Expr:
@@ -79,10 +98,9 @@ class Lines:
             return self.symbols.get(n.op.name, body)
         return self._inner_symbol.get(n, body)
 
-    def energy(self, target: Expr) -> Expr:
-        """The part of the Lagrangian that contains a symbol."""
-        inside = self._holding.get(target, [])
-        return make(ops.Elementwise("add"), *inside) if len(inside) > 1 else inside[0] if inside else f.sum(0 * target)
+    def holding(self, target: Expr) -> list[Part]:
+        """The terms of the Lagrangian that contain a symbol."""
+        return self._holding.get(target, [])
 
     def lines(self) -> list[tuple[str, Expr, Expr]]:
         """(title, symbol, formula) of each line."""
@@ -114,15 +132,15 @@ class Point:
 
     def __init__(self, lines: Lines, random: np.random.Generator, lowest: int) -> None:
         self.random, self.lowest, self.values = random, lowest, dict[Any, Any]()
+        self._known: dict[Expr, np.ndarray] = {}
         for name, body in lines.bodies.items():
             self._set(lines.symbols[name], self.numbers(body))
         for name in reversed(lines.bodies):
             if name in lines.inner:
                 symbol = lines.symbols[name]
                 slopes = np.empty(symbol.shape, dtype=object)
-                terms = sympy.Add.make_args(to_sympy(lines.energy(symbol)))
                 for index in np.ndindex(*symbol.shape):
-                    slopes[index] = self.at(_derivative(terms, entry_symbol(symbol, index)))
+                    slopes[index] = self.slope(lines.holding(symbol), entry_symbol(symbol, index))
                 self._set(lines.deltas[name], slopes)
 
     def _set(self, symbol: Expr, numbers: np.ndarray) -> None:
@@ -142,29 +160,53 @@ class Point:
 
     def numbers(self, expression: Expr) -> np.ndarray:
         """Each entry of an expression here, computed node by node: nothing is written out."""
-        return entries(expression, self.at)
+        return entries(expression, self.at, self._known)
+
+    def slope(self, parts: Sequence[Part], symbol: Any) -> Any:
+        """The derivative of terms of the Lagrangian by one symbol here: SymPy's of each entry, times its factor."""
+        total = sympy.Float(0, 2 * DIGITS)
+        for part in parts:
+            for factor, entry, inside in part.entries:
+                if symbol in inside:
+                    derivative = sympy.diff(entry, symbol)
+                    if derivative.has(sympy.Derivative, sympy.Subs, sympy.DiracDelta):
+                        raise ExpressionError("SymPy does not differentiate this")
+                    total += self.at(factor) * self.at(derivative)
+        return total
 
 
-def _derivative(terms: Sequence[Any], entry: Any) -> Any:
-    found = sympy.Add(*(sympy.diff(t, entry) for t in terms if t.has(entry)))
-    if found.has(sympy.Derivative, sympy.Subs, sympy.DiracDelta):
-        raise ExpressionError("SymPy does not differentiate this")
-    return found
+@dataclass(frozen=True)
+class Proof:
+    """How many lines SymPy's derivative equals, and which it does not or could not judge.
+
+    `entries` of each line were compared; 0 says all.
+    """
+
+    lines: int
+    wrong: tuple[str, ...]
+    unjudged: tuple[str, ...]
+    entries: int = 0
 
 
-def prove(lines: Lines, random: np.random.Generator) -> tuple[int, list[str], list[str]]:
-    """How many lines SymPy's componentwise derivative equals, which it does not, and which it could not judge."""
+def prove(lines: Lines, random: np.random.Generator) -> Proof:
+    """Compare every line with SymPy's componentwise derivative, entry by entry: all of them when they are few."""
     proven, wrong, unjudged = 0, list[str](), list[str]()
+    listed = lines.lines()
+    most = max(LEAST, ENTRIES // max(1, len(listed)))
+    few = all(math.prod(target.shape) <= most for _, target, _ in listed)
     try:
         here = [Point(lines, random, -900)]
     except ExpressionError:
-        return 0, [], [title for title, _, _ in lines.lines()]
-    for title, target, formula in lines.lines():
+        return Proof(0, (), tuple(title for title, _, _ in listed))
+    for title, target, formula in listed:
+        places = list(np.ndindex(*target.shape))
+        if not few and len(places) > most:
+            places = [places[i] for i in sorted(random.choice(len(places), most, replace=False))]
         try:
-            same = _equal(lines.energy(target), target, lines.without_names(formula), here[0])
+            same = _equal(lines.holding(target), target, lines.without_names(formula), here[0], places)
             if same is None:  # outside the domain of a logarithm, say: positive numbers then
                 here = [here[0], *(here[1:] or [Point(lines, random, 100)])]
-                same = _equal(lines.energy(target), target, lines.without_names(formula), here[1])
+                same = _equal(lines.holding(target), target, lines.without_names(formula), here[1], places)
             if same is None:
                 raise ExpressionError("outside the domain at every point")
         except ExpressionError:
@@ -174,15 +216,17 @@ def prove(lines: Lines, random: np.random.Generator) -> tuple[int, list[str], li
             proven += 1
         else:
             wrong.append(title)
-    return proven, wrong, unjudged
+    return Proof(proven, tuple(wrong), tuple(unjudged), 0 if few else most)
 
 
-def _equal(energy: Expr, target: Expr, formula: Expr, point: Point) -> bool | None:
-    """Whether the formula is the derivative of the energy by every entry of the target; None where it is no number."""
-    terms, shown = sympy.Add.make_args(to_sympy(energy)), point.numbers(formula)
+def _equal(
+    parts: Sequence[Part], target: Expr, formula: Expr, point: Point, places: Sequence[tuple[int, ...]]
+) -> bool | None:
+    """Whether the formula is the Lagrangian's derivative by entries of the target; None where it is no number."""
+    shown = point.numbers(formula)
     judged = 0
-    for index in list(np.ndindex(*target.shape))[:ENTRIES]:
-        true, size = point.at(_derivative(terms, entry_symbol(target, index))), abs(shown[index])
+    for index in places:
+        true, size = point.slope(parts, entry_symbol(target, index)), abs(shown[index])
         difference = true - shown[index]
         if not (difference.is_Float or difference.is_Rational) or not size.is_real:
             continue  # outside the domain
