@@ -132,7 +132,7 @@ def document(main: Sequence[Definition], where: Sequence[Definition]) -> str:
     rows = list(map(_line, main))
     if where:
         rows += ['<tr><td colspan="3" style="text-align:left">where</td></tr>', *map(_line, where)]
-    return f'<div style="overflow-x:auto"><table>{"".join(rows)}</table></div>'
+    return f'<div style="overflow-x:auto;overflow-y:hidden;padding:.3em 0"><table>{"".join(rows)}</table></div>'
 
 
 def code(block: str) -> str:

@@ -27,7 +27,7 @@ nav { margin: 1.2rem 0; padding: .7rem 1rem; background: #f5f7fa; border-radius:
 nav ol { margin: 0; padding-left: 1.4rem; columns: 16rem; }
 a { color: #1d5fb4; text-decoration: none; } a:hover { text-decoration: underline; }
 .quiet { color: #5f6b7a; font-size: .87rem; }
-.wide { overflow-x: auto; padding: .2rem 0; }
+.wide { overflow-x: auto; overflow-y: hidden; padding: .3rem 0; }
 table { border-collapse: collapse; font-size: .93rem; }
 td, th { padding: .28rem .8rem .28rem 0; text-align: left; vertical-align: baseline; }
 th { font-size: .8rem; color: #5f6b7a; font-weight: 600; border-bottom: 1px solid #d9dee5; }
