@@ -200,3 +200,9 @@ def test_every_public_scalar_function_is_a_row():
     for row in ROWS:
         if row.arity == 1 and row.kind != "boolean" and row.name != "negative":
             assert function(getattr(sg, row.name)(x)) == row.name
+
+
+def test_softmax_of_integers():
+    k = sg.variable("k", (3,), dtype="int64")
+    np.testing.assert_allclose(sg.evaluate(sg.softmax(k), {k: [0, 0, 0]}), 1 / 3)
+    np.testing.assert_allclose(sg.evaluate(sg.logsumexp(k), {k: [2, 2, 2]}), 2 + np.log(3))

@@ -13,7 +13,8 @@ from symgrad.errors import ConfigurationError, NotFoundError
 from symgrad.expression.node import Expr
 from symgrad.expression.ops import Extent
 from symgrad.expression.parse import parse
-from symgrad.proof.against import check_derivation, usable
+from symgrad.proof.against import check_derivation
+from symgrad.proof.meanings import usable
 
 
 @dataclass(frozen=True)

@@ -197,12 +197,11 @@ def _of(expressions: Sequence[Expr], values: Values) -> Values:
 
 def _kinks(loss: Expr, values: Values) -> list[str]:
     """What stands exactly at a kink of the loss at a point, as text."""
-    bent = [
-        node
+    sides = [
+        node.args if KINKS[node.op.function] == 2 else (node.args[0], as_expr(0))
         for node in topological([loss])
         if isinstance(node.op, ops.Elementwise) and node.op.function in KINKS and node.args[0].kind == REAL
     ]
-    sides = [node.args if KINKS[node.op.function] == 2 else (node.args[0], as_expr(0)) for node in bent]  # type: ignore[attr-defined]
     flat = [side for pair in sides for side in pair]
     found = evaluate_all(flat, _of(flat, values))
     return [
@@ -224,11 +223,11 @@ def _magnitude(truth: Expr, values: Values) -> tuple[float, float]:
         )
         if isinstance(op, ops.Elementwise) and op.function in ("subtract", "divide", "negative"):
             first, *rest = args
-            terms[node] = first + sum(rest) if op.function != "divide" else first / np.abs(plain[node.args[1]])
+            with np.errstate(all="ignore"):
+                terms[node] = first + sum(rest) if op.function != "divide" else first / np.abs(plain[node.args[1]])
         else:
             terms[node] = TABLE[type(op)](op, node, args, {}) if linear else np.abs(plain[node])
-    with np.errstate(all="ignore"):
-        return tuple(float(np.max(x, initial=0.0)) for x in (np.abs(plain[truth]), terms[truth]))  # type: ignore[return-value]
+    return float(np.max(np.abs(plain[truth]), initial=0.0)), float(np.max(terms[truth], initial=0.0))
 
 
 def _point(small: Sequence[Expr], names: Sequence[Expr], values: Values, kink: str) -> Point:
