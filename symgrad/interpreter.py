@@ -66,7 +66,8 @@ def _product(*factors: Array) -> Array:
 
 
 SCALARS: dict[str, Callable[..., Array]] = {
-    "add": _sum, "multiply": _product, "erf": _erf, "erfc": _erfc, "logerfc": _logerfc, "sigmoid": _sigmoid, "log1mexp": _log1mexp, "relu": _relu,
+    "add": _sum, "multiply": _product, "erf": _erf, "erfc": _erfc, "logerfc": _logerfc, "sigmoid": _sigmoid,
+    "log1mexp": _log1mexp, "relu": _relu,
     "softplus": lambda x: np.logaddexp(0.0, x), "atan": np.arctan, "where": np.where, "divide": np.true_divide,
 }  # fmt: skip
 SCALARS |= {name: getattr(np, name) for name in (

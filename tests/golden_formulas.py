@@ -154,6 +154,8 @@ TEXTS = [
     ("", "sinh(w)/cosh(w)", "tanh(w)"),
     ("w", "mean(log(cosh(X @ w - t)))", "∂w = Xᵀ tanh(X w − t) / N"),
     ("", "1 - erf(w)", "erfc(w)"),
+    ("", "log1p(-exp(-w))", "log1mexp(w)"),
+    ("w", "-mean(t*log(sigmoid(X @ w)) + (1 - t)*log(1 - sigmoid(X @ w)))", "∂w = Xᵀ (σ(X w) − t) / N"),
     ("", "log(cosh(w))", "w + softplus(−2 w) − log(2)"),
     ("", "(w*u/u + s)/u", "(w + s) / u"),
     ("", "log((1 + erf(w))/2)", "logerfc(−w) − log(2)"),
@@ -178,7 +180,7 @@ def results(key, identities=ALL):
         record = gradient.derive(written, wrt)
     finally:
         gradient.STABLE = stable
-    return simplified(record.gradients, within=[record.recognised], identities=identities).expressions
+    return simplified(record.gradients, within=[record.loss], identities=identities).expressions
 
 
 def formulas_of(key, identities=ALL):

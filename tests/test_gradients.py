@@ -223,3 +223,16 @@ def test_cost_grows_linearly_with_depth():
     sizes = [nodes(d) for d in (10, 20, 40)]
     growth = [b - a for a, b in itertools.pairwise(sizes)]
     assert growth[1] <= 2.2 * growth[0], sizes
+
+
+def test_no_identity_sees_through_what_the_gradient_is_taken_by():
+    """log(sigmoid(net)) is -softplus(-net), but the derivative by p = sigmoid(net) is 1/p all the same."""
+    net = sg.parameter("net", (3,))
+    p = sg.sigmoid(net).named("p")
+    loss = sg.sum(sg.log(p))
+    by_p, by_net = sg.gradient(loss, [p, net])
+    at = {net: [0.3, -2.0, 5.0]}
+    value = sg.evaluate(p, at)
+    assert np.allclose(sg.evaluate(sg.gradient(loss, p), at), 1 / value)
+    assert np.allclose(sg.evaluate(by_p, at), 1 / value) and np.allclose(sg.evaluate(by_net, at), 1 - value)
+    assert str(sg.simplify(sg.gradient(loss, net))) == "σ(−net)"

@@ -131,7 +131,7 @@ def test_cost_is_linear_in_depth():
             h = sg.tanh(h @ weights + b)
             parameters += [weights, b]
         record = gradient.derive(sg.mean_squared_error(h, sg.variable("t", ("N", 3))), parameters)
-        result = simplified(record.gradients, within=[record.recognised])
+        result = simplified(record.gradients, within=[record.loss])
         return np.array([len(result.steps), len(topological(record.gradients)), len(topological(result.expressions))])
 
     five, ten, twenty, forty = map(count, (5, 10, 20, 40))

@@ -28,6 +28,7 @@ NAIVE = [
     ("log(sqrt(exp(a)))", [1000, -1000], lambda a: a / 2),
     ("log(exp(a))", [1000, -1000], lambda a: a),
     ("exp(a) - 1", [1e-20, -1e-20], lambda a: a),
+    ("1 - exp(a)", [1e-20, -1e-20], lambda a: -a),
     ("log(1 + a)", [1e-20], lambda a: a),
     ("log(1 - a)", [1e-20], lambda a: -a),
     ("log(1 - exp(-a))", [1e-20, 50], lambda a: np.log(-np.expm1(-a)) if a < 1 else np.log1p(-np.exp(-a))),

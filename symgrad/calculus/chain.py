@@ -19,7 +19,7 @@ from symgrad.calculus.simplify import simplified
 from symgrad.errors import ExpressionError
 from symgrad.expression import functions as f
 from symgrad.expression import ops
-from symgrad.expression.node import Expr, leaves, make, rebuild, topological
+from symgrad.expression.node import Expr, cut, leaves, make, rebuild, topological
 from symgrad.expression.scalars import REAL
 from symgrad.expression.sizes import Size
 
@@ -197,20 +197,11 @@ def _factor(of: Expr, by: Expr, below: Sequence[Expr], loss: Expr, wrt: Expr) ->
     """The Jacobian of one vertex by the next, what stands beside it being held."""
     body = of.args[0] if isinstance(of.op, ops.Named) else of
     free = {b: f.variable(f"held_{i}", b.shape) for i, b in enumerate(below)}
-    held = _cut(body, free)
+    held = cut(body, free)
     matrix = jacobian(held, free[by])
     (restored,) = rebuild([matrix], {leaf: b for b, leaf in free.items()})
     (shown,) = simplified([restored], within=[loss]).expressions
     return Factor(of, by, shown, _part(held, free[by], set(free.values()), of is loss, by is wrt))
-
-
-def _cut(root: Expr, free: dict[Expr, Expr]) -> Expr:
-    """An expression down to some nodes, which become leaves."""
-    done: dict[Expr, Expr] = dict(free)
-    for node in topological([root], stop=free.__contains__):
-        if node not in done:
-            done[node] = make(node.op, *(done[a] for a in node.args))
-    return done[root]
 
 
 def _part(body: Expr, by: Expr, computed: set[Expr], first: bool, last: bool) -> str:

@@ -15,8 +15,9 @@ from symgrad.calculus.arithmetic import repeat
 from symgrad.calculus.engine import Rewrite, Simplifier
 from symgrad.calculus.identities import STABLE
 from symgrad.errors import GradientError
+from symgrad.expression import functions as f
 from symgrad.expression import ops, sizes
-from symgrad.expression.node import Expr, as_expr, leaves, make, topological
+from symgrad.expression.node import Expr, as_expr, cut, leaves, make, topological
 from symgrad.expression.scalars import REAL
 
 
@@ -67,17 +68,26 @@ def gradient(loss: Expr, wrt: Expr | Sequence[Expr]) -> Expr | list[Expr]:
 def derive(loss: Expr, wrt: Sequence[Expr]) -> Derivation:
     """The gradients together with the record of how they came about."""
     _check(loss, wrt)
-    stable = Simplifier(STABLE, frozen=wrt)
-    recognised = stable.run(loss)
+    recognised, rewrites = _recognise(loss, wrt)
     steps: list[Step] = []
     adjoints, _ = _sweep(recognised, wrt, steps)
     cancelled = [w for w in wrt if w not in adjoints]
     if cancelled:  # recognised, the loss does not depend on them: softmax(a + c) is softmax(a), the gradient by c is 0
         _check_reached(cancelled, *_sweep(loss, cancelled, []))
         adjoints |= {w: repeat(as_expr(0.0), w) for w in cancelled}
-    return Derivation(
-        loss, recognised, tuple(stable.rewrites), tuple(steps), tuple(wrt), tuple(adjoints[w] for w in wrt)
-    )
+    return Derivation(loss, recognised, rewrites, tuple(steps), tuple(wrt), tuple(adjoints[w] for w in wrt))
+
+
+def _recognise(loss: Expr, wrt: Sequence[Expr]) -> tuple[Expr, tuple[Rewrite, ...]]:
+    """The loss with its stable forms, none of which sees through a node that it is differentiated by."""
+    held = {w: f.variable(f"held_{i}", w.shape) for i, w in enumerate(wrt) if w.args}
+    stable = Simplifier(STABLE)
+    found = stable.run(cut(loss, held))
+    if not held:
+        return found, tuple(stable.rewrites)
+    back = {leaf: w for w, leaf in held.items()}
+    restored = (Rewrite(r.identity, cut(r.before, back), cut(r.after, back)) for r in stable.rewrites)
+    return cut(found, back), tuple(restored)
 
 
 def gradient_as_written(loss: Expr, wrt: Expr) -> Expr:

@@ -79,12 +79,14 @@ def _match(pattern: ast.expr, node: Expr, bound: Binding) -> Iterator[Binding]:
 
 
 def _arithmetic(pattern: ast.expr, node: Expr, bound: Binding, exact: bool) -> Iterator[Binding]:
-    """A sum or product pattern; unless `exact`, what is left over is bound as "rest"."""
+    """A sum or product pattern; unless `exact`, what is left over is bound as "rest", and a sum may be negated."""
     wanted = _terms(pattern)
     if len(wanted) > 1:
-        for found, rest in _assign(wanted, collect(sum_of(through_names(node))), bound, _match_term):
-            if not rest or not exact:
-                yield {**found, "rest": rest}
+        for sign in (1,) if exact else (1, -1):
+            have = [_scaled(t, sign) for t in collect(sum_of(through_names(node)))]
+            for found, rest in _assign(wanted, have, bound, _match_term):
+                if not rest or not exact:
+                    yield {**found, "rest": [_scaled(t, sign) for t in rest], "sign": sign}
         return
     terms = collect(sum_of(through_names(node)))
     sign, factors = wanted[0]
@@ -213,6 +215,8 @@ def identity(text: str, name: str, guard: str = "", aligned: bool = False, *exam
             if left_text.startswith("log(softmax"):
                 bound = {**bound, "keepdims_wanted": True}
             result = _make(right, bound)
+            if bound.get("sign") == -1:
+                result = build_sum([_scaled(t, -1) for t in sum_of(result)])
             if bound.get("rest"):
                 result = build_sum([*bound["rest"], *sum_of(result)])
             over: Term | None = bound.get("over") if len(_terms(left)) == 1 and arithmetic else None

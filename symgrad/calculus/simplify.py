@@ -44,7 +44,8 @@ def simplified(
     engine = Simplifier(identities)
     results = [engine.run(e) for e in expressions]
     steps = list(engine.rewrites)
-    context = [engine.run(e) for e in within]
+    named = [n for n in topological(within) if isinstance(n.op, ops.Named) and not n.op.adjoint]
+    context = [engine.run(n) for n in named]
     results = call_by_name(results, context)
     while (folded := fold_adjoints(results)) != results:  # a formula without that name may simplify further
         seen = len(engine.rewrites)

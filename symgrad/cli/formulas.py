@@ -83,7 +83,7 @@ def _of_text(wanted: Wanted) -> tuple[str, Derivation, Simplified]:
         if name not in names:
             raise NotFoundError(f"{name} is not declared; declare it: --shape {name}=SIZES")
     record = derive(loss, [names[n] for n in wanted.wrt] or list(names.values()))
-    return wanted.expression, record, simplified(record.gradients, within=[record.recognised])
+    return wanted.expression, record, simplified(record.gradients, within=[record.loss])
 
 
 def _of_model(wanted: Wanted) -> tuple[str, Derivation, Simplified]:
@@ -95,7 +95,7 @@ def _of_model(wanted: Wanted) -> tuple[str, Derivation, Simplified]:
     if not wanted.wrt:
         return model.name, model.gradients.derivation, model.gradients.simplified
     record = derive(model.loss, chosen(model, wanted.wrt))
-    return model.name, record, simplified(record.gradients, within=[record.recognised])
+    return model.name, record, simplified(record.gradients, within=[record.loss])
 
 
 def gradients_command(wanted: Wanted) -> None:

@@ -305,6 +305,16 @@ def rebuild(roots: Sequence[Expr], change: Callable[[Expr], Expr] | Mapping[Expr
     return [done[root] for root in roots]
 
 
+def cut(root: Expr, known: Mapping[Expr, Expr]) -> Expr:
+    """The root with some nodes replaced; what stands below those is not looked at."""
+    done = dict(known)
+    for node in topological([root], stop=known.__contains__):
+        if node not in done:
+            args = tuple(done[a] for a in node.args)
+            done[node] = node if args == node.args else make(node.op, *args)
+    return done[root]
+
+
 def users(order: Sequence[Expr]) -> dict[Expr, list[Expr]]:
     """Who uses each node, in order."""
     found: dict[Expr, list[Expr]] = {node: [] for node in order}

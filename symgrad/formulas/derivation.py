@@ -130,5 +130,5 @@ def derivation(loss: Expr, wrt: Expr | Sequence[Expr]) -> Explanation:
     ['sum', 'multiply', 'multiply']
     """
     record = derive(loss, [wrt] if isinstance(wrt, Expr) else list(wrt))
-    result = simplified(record.gradients, within=[record.recognised])
+    result = simplified(record.gradients, within=[record.loss])
     return Explanation(record, result.steps, result.expressions)

@@ -15,7 +15,7 @@ from symgrad.calculus.gradient import gradient_as_written
 from symgrad.errors import ExpressionError, GradientError
 from symgrad.expression import functions as f
 from symgrad.expression import ops, sizes
-from symgrad.expression.node import Expr, leaves, make, topological
+from symgrad.expression.node import Expr, cut, leaves, topological
 from symgrad.expression.scalars import REAL
 from symgrad.interpreter import evaluate_all, sizes_in
 
@@ -55,14 +55,6 @@ def _parts(rewrite: Rewrite) -> list[Expr]:
     return list(found)
 
 
-def _with_leaves(root: Expr, free: dict[Expr, Expr]) -> Expr:
-    done = dict(free)
-    for node in topological([root], stop=free.__contains__):
-        if node not in done:
-            done[node] = make(node.op, *(done[a] for a in node.args))
-    return done[root]
-
-
 def _values(leaf: Expr, entry: float, everywhere: bool) -> np.ndarray:
     shape = [sizes.bind(s, dict.fromkeys(sizes.names([s]), ROWS)) for s in leaf.shape]
     if leaf.kind != REAL:
@@ -95,7 +87,7 @@ def witness(rewrite: Rewrite) -> Witness | None:
     free = {p: f.variable(f"part{i}", p.shape) if p.kind == REAL else p for i, p in enumerate(parts)}
     original = {leaf: part for part, leaf in free.items()}
     try:
-        sides = [_with_leaves(e, free) for e in (rewrite.before, rewrite.after)]
+        sides = [cut(e, free) for e in (rewrite.before, rewrite.after)]
     except ExpressionError:
         return None
     real = [x for x in leaves(sides).values() if x.kind == REAL]

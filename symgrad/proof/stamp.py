@@ -127,7 +127,7 @@ def check(loss: Expr, wrt: Expr | Sequence[Expr], seed: int = 0) -> Stamp:
     """
     wanted = [wrt] if isinstance(wrt, Expr) else list(wrt)
     record = derive(loss, wanted)
-    return stamp(record, simplified(record.gradients, within=[record.recognised]), seed)
+    return stamp(record, simplified(record.gradients, within=[record.loss]), seed)
 
 
 def stamp(record: Derivation, result: Simplified, seed: int = 0) -> Stamp:

@@ -35,7 +35,7 @@ def derive_model(model: Model) -> Derived:
     started = time.perf_counter()
     derivation = derive(model.loss, list(model.parameters.values()))
     roots = [*derivation.gradients, derivation.recognised, model.output, *model.metrics.values()]
-    result = simplified(roots, within=[derivation.recognised])
+    result = simplified(roots, within=[derivation.loss])
     count = len(derivation.gradients)
     gradients = dict(zip(model.parameters, result.expressions, strict=False))
     loss, output, *metrics = result.expressions[count:]

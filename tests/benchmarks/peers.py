@@ -1,6 +1,6 @@
 """The same work by what a user would pick instead: 784-512-10 on MNIST, float32, RMSprop, each at its honest best.
 
-    python tests/benchmarks/peers.py torch --batch 128 --epochs 6
+    python tests/benchmarks/peers.py torch --batch 128 --epochs 6 --hidden 512
 
 prints a JSON line an epoch: {"peer", "epoch", "seconds", "loss"}, then {"peer", "accuracy", "whole"}. Peers: symgrad,
 jax (one jit of a whole epoch), torch (eager, denormals flushed), keras-jax, keras-torch, sklearn (Adam).
@@ -13,6 +13,7 @@ import json
 import os
 import time
 from collections.abc import Callable
+from itertools import pairwise
 from typing import Any
 
 START = time.perf_counter()
@@ -43,10 +44,21 @@ class Report:
         print(json.dumps({"peer": self.peer, "epoch": self.epoch, "seconds": seconds, "loss": loss}), flush=True)
 
 
-def run_symgrad(batch: int, epochs: int, report: Report) -> float:
-    from symgrad.models.mnist_mlp import model
+def symgrad_model(hidden: list[int]) -> Any:
+    """The network with some hidden layers, as an expression."""
+    import symgrad as sg
 
-    net, data = model(), mnist()
+    pixels, y = sg.variable("pixels", ("N", 784), dtype="uint8"), sg.labels("y", ("N",), classes=10)
+    h, size = (pixels / 255).named("x"), 784
+    for i, width in enumerate([*hidden, 10], 1):
+        z = (h @ sg.parameter(f"W{i}", (size, width)) + sg.parameter(f"b{i}", (width,))).named(f"z{i}")
+        h, size = sg.relu(z).named(f"h{i}"), width
+    return sg.Model(inputs=[pixels], targets=[y], output=sg.softmax(z), loss=sg.softmax_cross_entropy(z, y),
+                    metrics=[sg.accuracy], training=sg.Training(optimizer=sg.rmsprop(1e-3)))  # fmt: skip
+
+
+def run_symgrad(batch: int, hidden: list[int], epochs: int, report: Report) -> float:
+    net, data = symgrad_model(hidden), mnist()
     net.compile(batch_size=batch, schedule="constant")
 
     def watch(event: str, facts: Any) -> None:
@@ -59,20 +71,26 @@ def run_symgrad(batch: int, epochs: int, report: Report) -> float:
     return net.evaluate(data.x_test, data.y_test)["accuracy"]
 
 
-def run_jax(batch: int, epochs: int, report: Report) -> float:
+def run_jax(batch: int, hidden: list[int], epochs: int, report: Report) -> float:
     import jax
     import jax.numpy as jnp
 
     x, y, test, answers = arrays()
     x, y = jnp.array(x), jnp.array(y)
-    k1, k2 = jax.random.split(jax.random.PRNGKey(0))
-    params = [jax.random.uniform(k1, (784, 512), minval=-0.068, maxval=0.068), jnp.zeros(512),
-              jax.random.uniform(k2, (512, 10), minval=-0.107, maxval=0.107), jnp.zeros(10)]  # fmt: skip
+    sizes, draw = [784, *hidden, 10], np.random.default_rng(0)
+    params = []
+    for m, n in pairwise(sizes):
+        limit = (6 / (m + n)) ** 0.5
+        params += [jnp.array(draw.uniform(-limit, limit, (m, n)), jnp.float32), jnp.zeros(n)]
     squares = [jnp.zeros_like(p) for p in params]
 
+    def logits(params: Any, x: Any) -> Any:
+        for w, b in zip(params[:-2:2], params[1:-2:2], strict=True):
+            x = jax.nn.relu(x @ w + b)
+        return x @ params[-2] + params[-1]
+
     def loss(params: Any, x: Any, y: Any) -> Any:
-        w1, b1, w2, b2 = params
-        z = jax.nn.relu(x @ w1 + b1) @ w2 + b2
+        z = logits(params, x)
         return -jnp.mean(jax.nn.log_softmax(z)[jnp.arange(x.shape[0]), y])
 
     def epoch(params: Any, squares: Any, order: Any) -> Any:
@@ -92,17 +110,19 @@ def run_jax(batch: int, epochs: int, report: Report) -> float:
         report.begin()
         params, squares, value = compiled(params, squares, jnp.array(random.permutation(60000)))
         report.end(float(value))
-    w1, b1, w2, b2 = params
-    return float((np.argmax(jax.nn.relu(test @ w1 + b1) @ w2 + b2, 1) == answers).mean())
+    return float((np.argmax(logits(params, test), 1) == answers).mean())
 
 
-def run_torch(batch: int, epochs: int, report: Report) -> float:
+def run_torch(batch: int, hidden: list[int], epochs: int, report: Report) -> float:
     import torch
 
     torch.manual_seed(0)
     torch.set_flush_denormal(True)
     x, y, test, answers = map(torch.from_numpy, arrays())
-    net = torch.nn.Sequential(torch.nn.Linear(784, 512), torch.nn.ReLU(), torch.nn.Linear(512, 10))
+    layers: list[Any] = []
+    for m, n in pairwise([784, *hidden, 10]):
+        layers += [torch.nn.Linear(m, n), torch.nn.ReLU()]
+    net = torch.nn.Sequential(*layers[:-1])
     optimizer = torch.optim.RMSprop(net.parameters(), lr=1e-3, alpha=0.9, eps=1e-7, foreach=True)
     criterion = torch.nn.CrossEntropyLoss()
     for _ in range(epochs):
@@ -120,13 +140,13 @@ def run_torch(batch: int, epochs: int, report: Report) -> float:
         return float((net(test).argmax(1) == answers).float().mean().item())
 
 
-def run_keras(batch: int, epochs: int, report: Report) -> float:
+def run_keras(batch: int, hidden: list[int], epochs: int, report: Report) -> float:
     os.environ["KERAS_BACKEND"] = report.peer.removeprefix("keras-")
     import keras
 
     x, y, test, answers = arrays()
-    layers = [keras.layers.Dense(512, activation="relu"), keras.layers.Dense(10, activation="softmax")]
-    net = keras.Sequential([keras.Input((784,)), *layers])
+    layers = [keras.layers.Dense(n, activation="relu") for n in hidden]
+    net = keras.Sequential([keras.Input((784,)), *layers, keras.layers.Dense(10, activation="softmax")])
     net.compile(optimizer="rmsprop", loss="sparse_categorical_crossentropy", metrics=["accuracy"])
     for _ in range(epochs):
         report.begin()
@@ -134,18 +154,18 @@ def run_keras(batch: int, epochs: int, report: Report) -> float:
     return float(net.evaluate(test, answers, verbose=0)[1])
 
 
-def run_sklearn(batch: int, epochs: int, report: Report) -> float:
+def run_sklearn(batch: int, hidden: list[int], epochs: int, report: Report) -> float:
     from sklearn.neural_network import MLPClassifier
 
     x, y, test, answers = arrays()
-    net = MLPClassifier((512,), batch_size=batch, max_iter=1, warm_start=True, random_state=0)
+    net = MLPClassifier(tuple(hidden), batch_size=batch, max_iter=1, warm_start=True, random_state=0)
     for _ in range(epochs):
         report.begin()
         report.end(float(net.fit(x, y).loss_))
     return float(net.score(test, answers))
 
 
-PEERS: dict[str, Callable[[int, int, Report], float]] = {
+PEERS: dict[str, Callable[[int, list[int], int, Report], float]] = {
     "symgrad": run_symgrad, "jax": run_jax, "torch": run_torch, "keras-jax": run_keras, "keras-torch": run_keras,
     "sklearn": run_sklearn,
 }  # fmt: skip
@@ -154,7 +174,8 @@ if __name__ == "__main__":
     parser = argparse.ArgumentParser(description=__doc__.split("\n")[0])
     parser.add_argument("peer", choices=PEERS)
     parser.add_argument("--batch", type=int, default=128)
+    parser.add_argument("--hidden", type=int, nargs="*", default=[512])
     parser.add_argument("--epochs", type=int, default=6)
     options = parser.parse_args()
-    accuracy = PEERS[options.peer](options.batch, options.epochs, Report(options.peer))
+    accuracy = PEERS[options.peer](options.batch, options.hidden, options.epochs, Report(options.peer))
     print(json.dumps({"peer": options.peer, "accuracy": accuracy, "whole": time.perf_counter() - START}))
