@@ -44,8 +44,8 @@ def multiplied(chain: Chain, seed: int = 0) -> Multiplied:
     try:
         loss, slope = shrink.rebuilt([chain.loss, gradient(chain.loss, chain.wrt)], table)
         small = [(s.batch, shrink.rebuilt([product(p) for p in s.paths], table)) for s in chain.sums]
-    except ExpressionError as error:
-        return Multiplied(None, "", str(error).split("\n")[0])
+    except ExpressionError as problem:
+        return Multiplied(None, "", str(problem).split("\n")[0])
     values = points.point([loss, slope], np.random.default_rng(seed))
     true = evaluate(slope, points.given([slope], values))
     total = np.zeros(true.shape)

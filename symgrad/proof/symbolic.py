@@ -145,7 +145,7 @@ class Point:
 
     def _set(self, symbol: Expr, numbers: np.ndarray) -> None:
         for index in np.ndindex(*symbol.shape):
-            value = numbers[index]
+            value: Any = numbers[index]
             if value.is_Float or value.is_Rational:
                 self.values[entry_symbol(symbol, index)] = value
 
