@@ -60,6 +60,23 @@ def two_arguments(formula: Callable[[Real, Real], Real]) -> Callable[..., Any]:
     return compiled
 
 
+def three_arguments(formula: Callable[[Real, Real, Real], Real]) -> Callable[..., Any]:
+    """The same for a function of three."""
+
+    def typed(typing_context, x, y, z):  # type: ignore[no-untyped-def]
+        if not x == y == z or x not in (types.float32, types.float64):
+            return None
+
+        def generate(context: Any, builder: ir.IRBuilder, signature: Any, arguments: Any) -> ir.Value:
+            return formula(*(Real(builder, argument) for argument in arguments)).value
+
+        return x(x, y, z), generate
+
+    typed.__name__, typed.__doc__ = formula.__name__, formula.__doc__
+    compiled: Callable[..., Any] = intrinsic(typed)
+    return compiled
+
+
 def library(name: str) -> Callable[[Real], Real]:
     """The C library's function: exact enough, one call an element."""
 
@@ -134,5 +151,6 @@ ELEMENTARY: dict[str, Elementary] = {
     "atan": Elementary(one_argument(library("atan")), quiet(np.arctan)),
     "sinh": Elementary(one_argument(library("sinh")), quiet(np.sinh)),
     "cosh": Elementary(one_argument(library("cosh")), quiet(np.cosh)),
+    "over_root": Elementary(three_arguments(formulas.over_root), quiet(lambda x, s, e: x / (np.sqrt(s) + e))),
     "power": Elementary(two_arguments(power), quiet(np.power)),
 }

@@ -19,6 +19,7 @@ from llvmlite import ir  # type: ignore[import-untyped]
 from symgrad.codegen.emit import FLOATS, I32, SUFFIX, external
 
 FLAGS = ("contract",)
+ESTIMATE = ("arcp", "afn", "ninf", "nsz", "contract", "reassoc")  # on one instruction: allows an estimate instead
 INFINITE = float("inf")
 LOG2_E = 1.4426950408889634
 LN2, LN2_HIGH, LN2_LOW = 0.6931471805599453, 0.693359375, -2.12194440054690583e-4  # 10 bits: n LN2_HIGH is exact
@@ -57,6 +58,10 @@ class Real:
 
     def __mul__(self, other: "Real | float") -> "Real":
         return Real(self.builder, self.builder.fmul(self.value, self.of(other).value, flags=FLAGS))
+
+    def over(self, other: "Real") -> "Real":
+        """The quotient by estimate and a Newton step, where the processor has one: for denominators that are finite."""
+        return Real(self.builder, self.builder.fdiv(self.value, other.value, flags=ESTIMATE))
 
     def __truediv__(self, other: "Real | float") -> "Real":
         return Real(self.builder, self.builder.fdiv(self.value, self.of(other).value, flags=FLAGS))
@@ -233,6 +238,22 @@ def logaddexp(x: Real, y: Real) -> Real:
     """max(x, y) + log1p(e^-|x - y|); equal infinities have no difference."""
     difference = x.of(0.0).where(x.compare("==", y), x - y)
     return x.where(x.compare(">", y), y) + log1p(exp(-difference.magnitude()))
+
+
+def over_root(x: Real, square: Real, epsilon: Real) -> Real:
+    """x / (sqrt(square) + epsilon), the step of RMSprop and Adam: root and quotient cost as much as all the rest of it.
+
+    In float32 both are estimates with a Newton step, where the processor has them: within 1e-6 relative. Squares that
+    are no normal number count as 0; NaN stays NaN, an infinite square gives NaN.
+    """
+    if not x.single:
+        return x / (square.intrinsic("sqrt") + epsilon)
+    kind = ir.FunctionType(square.value.type, [square.value.type])
+    sqrt = external(square.builder.module, "llvm.sqrt.f32", kind)
+    root = Real(square.builder, square.builder.call(sqrt, [square.value], fastmath=ESTIMATE))
+    inverse = square.of(1.0).over(root)
+    exact = Real(square.builder, square.builder.fmul(square.value, inverse.value))  # no flags: it would become sqrt again
+    return x.over(square.of(0.0).where(square.compare("<", 1.1754944e-38), exact) + epsilon)
 
 
 def logerfc(x: Real) -> Real:

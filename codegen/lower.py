@@ -138,6 +138,10 @@ class Lowering:
 
     def elementwise(self, node: Expr, index: Index, scope: Scope) -> str:
         assert isinstance(node.op, Elementwise)
+        found = over_root(node)
+        if found is not None and not self._wide and node.args[1] not in self.schedule.stored:
+            parts = [self.value(a, aligned(a, index), scope) for a in found]
+            return f"over_root({', '.join(as_kind(t, a, REAL) for t, a in zip(parts, found, strict=True))})"
         function, texts = node.op.function, []
         row_kinds = [a.kind for a in node.args]
         wanted = node.kind if node.kind != BOOLEAN else max(row_kinds, key=ops.RANK.__getitem__)
@@ -197,6 +201,18 @@ class Lowering:
     def cast(self, node: Expr, index: Index, scope: Scope) -> str:
         source = node.args[0]
         return scalar_text.convert(self.value(source, index, scope), source.kind, node.kind)
+
+
+def over_root(node: Expr) -> tuple[Expr, Expr, Expr] | None:
+    """(x, v, ε) of x / (√v + ε), which has a form of its own; None for anything else."""
+    if not isinstance(node.op, Elementwise) or node.op.function != "divide":
+        return None
+    above, below = node.args
+    if not isinstance(below.op, Elementwise) or below.op.function != "add" or len(below.args) != 2:
+        return None
+    root, small = sorted(below.args, key=lambda a: bool(not a.shape))
+    fits = isinstance(root.op, Elementwise) and root.op.function == "sqrt" and not small.shape
+    return (above, root.args[0], small) if fits and root.shape and small.kind == REAL else None
 
 
 def as_kind(text: str, node: Expr, want: str) -> str:
