@@ -252,7 +252,9 @@ def over_root(x: Real, square: Real, epsilon: Real) -> Real:
     sqrt = external(square.builder.module, "llvm.sqrt.f32", kind)
     root = Real(square.builder, square.builder.call(sqrt, [square.value], fastmath=ESTIMATE))
     inverse = square.of(1.0).over(root)
-    exact = Real(square.builder, square.builder.fmul(square.value, inverse.value))  # no flags: it would become sqrt again
+    exact = Real(
+        square.builder, square.builder.fmul(square.value, inverse.value)
+    )  # no flags: it would become sqrt again
     return x.over(square.of(0.0).where(square.compare("<", 1.1754944e-38), exact) + epsilon)
 
 
