@@ -15,6 +15,7 @@ w, u, s = sg.parameter("w", (3,)), sg.parameter("u", (3,)), sg.parameter("s")
 z, k = sg.parameter("z", ("N", 4)), sg.labels("k", ("N",), classes=4)
 A, x, B = sg.parameter("A", ("n", "n")), sg.parameter("x", ("n",)), sg.parameter("B", (3, 3))
 LEAVES = {leaf.name: leaf for leaf in (X, t, q, w, u, s, z, k, A, x, B)}
+HIDDEN = sg.parameter("V", (3, 3)), sg.parameter("c", (3,))
 SCORES = (X @ w).named("a")
 LOGITS = (X @ sg.parameter("W", (3, 4)) + sg.parameter("b", (4,))).named("z")
 
@@ -91,6 +92,9 @@ BUILT = {
         sg.cross_entropy(sg.exp(z) / sg.sum(sg.exp(z), axis=1, keepdims=True), k), [z], CROSS_ENTROPY),
     "cross-entropy by an inner node": (
         sg.cross_entropy(sg.softmax(LOGITS), k), [LOGITS], CROSS_ENTROPY + "\nwhere\n  z = X W + b"),
+    "product shared by weight and bias": (
+        sg.sum((sg.tanh(X @ HIDDEN[0] + HIDDEN[1]).named("h") @ w - t) ** 2), list(HIDDEN),
+        "∂V = Xᵀ t₁\n∂c = Σₙ t₁\nwhere\n  t₁  = δ_h ⊙ (1 − h²)\n  δ_h = 2 (h w − t) wᵀ\n  h   = tanh(X V + c)"),
     "sum of a named product": (sg.sum(SCORES), [w], "∂w = Σₙ X"),
 }  # fmt: skip
 

@@ -51,7 +51,7 @@ def simplified(
         seen = len(engine.rewrites)
         results = call_by_name([engine.run(e) for e in folded], context)
         steps += engine.rewrites[seen:]
-    return Simplified(tuple(results), tuple(steps))
+    return Simplified(tuple(share_products(results)), tuple(steps))
 
 
 def call_by_name(results: Sequence[Expr], context: Sequence[Expr]) -> list[Expr]:
@@ -69,6 +69,22 @@ def call_by_name(results: Sequence[Expr], context: Sequence[Expr]) -> list[Expr]
         else:
             fresh = make(node.op, *(done[a] for a in node.args))
             done[node] = make(named[node].op, fresh) if node in named else fresh
+    return [done[r] for r in results]
+
+
+def share_products(results: Sequence[Expr]) -> list[Expr]:
+    """Σ a b is the sum of a ⊙ b where that product is there already: Σₙ δ beside xᵀ δ."""
+    order = topological(results)
+    products = {frozenset(n.args): n for n in order if n.op == ops.Elementwise("multiply") and len(n.args) == 2}
+    done: dict[Expr, Expr] = {}
+    for node in order:
+        op, args = node.op, tuple(done[a] for a in node.args)
+        done[node] = make(op, *args)
+        if isinstance(op, ops.Contraction) and len(args) == 2 and op.inputs[0] == op.inputs[1]:
+            known = products.get(frozenset(node.args))
+            if known is not None and known.kind == node.kind and known.ndim == len(op.inputs[0]):
+                whole = make(known.op, *(done[a] for a in known.args))
+                done[node] = make(ops.Contraction(op.inputs[:1], op.output, op.new), whole)
     return [done[r] for r in results]
 
 
