@@ -4,7 +4,8 @@ What + - * / and integer powers build, collected and put back as a person writes
 
 A term is a number times factors over factors; a sum is a list of terms. Like terms are added, common factors come
 out, signs move outward, positive terms come first. Sums are never multiplied out: (x - y)/3 stays, because
-x/3 - y/3 is 50 % wrong near cancellation. Cancelling a/a needs an `a` that is never zero.
+x/3 - y/3 is 50 % wrong near cancellation. Cancelling a/a needs an `a` that is never zero; a/a² is 1/a, for both are
+no number at zero.
 """
 
 from __future__ import annotations
@@ -44,8 +45,10 @@ class Term:
         for factors, extra in ((result.top, top), (result.bottom, bottom)):
             for base, exponent in extra.items():
                 factors[base] = factors.get(base, 0) + exponent * abs(power)
-        for base in [b for b in result.top if b in result.bottom and positive(b)]:
-            shared = min(result.top[base], result.bottom[base])
+        for base in [b for b in result.top if b in result.bottom]:
+            shared = min(result.top[base], result.bottom[base] - (not positive(base)))
+            if shared <= 0:
+                continue
             for factors in (result.top, result.bottom):
                 factors[base] -= shared
                 if not factors[base]:

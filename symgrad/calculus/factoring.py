@@ -5,13 +5,16 @@ They work on indices, so that A x + Aᵀ x, x·a + x·b and sums of batched prod
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from fractions import Fraction
 from itertools import combinations
 
 from symgrad.calculus.arithmetic import Term, build, build_sum, collect, number_of, product_of, repeat, sum_of, without
+from symgrad.calculus.engine import Identity
+from symgrad.calculus.patterns import through_names
 from symgrad.calculus.signs import never_negative
 from symgrad.expression import functions as f
-from symgrad.expression.node import Expr, as_expr, make
+from symgrad.expression.node import Expr, as_expr, make, topological
 from symgrad.expression.ops import Contraction, Elementwise, Extent
 from symgrad.expression.scalars import INTEGER, REAL
 from symgrad.expression.sizes import factors
@@ -211,3 +214,23 @@ def _selection(term: Term) -> tuple[Expr, int, Term] | None:
                 rest = Term(term.number, {b: e for b, e in term.top.items() if b is not base}, term.bottom)
                 return condition, side, rest.times(product_of(sides[side - 1]))
     return None
+
+
+def defined_where_not_zero(expressions: Sequence[Expr]) -> set[Expr]:
+    """Factors within logarithms: where one of them is zero, the whole is no number anyway."""
+    logs = [n.args[0] for n in topological(expressions) if isinstance(n.op, Elementwise) and n.op.function == "log"]
+    terms = [product_of(through_names(x)) for x in logs]
+    return {b for t in terms for b in (*t.top, *t.bottom)}
+
+
+def cancelled_on_domain(nonzero: set[Expr]) -> Identity:
+    """a/a = 1 for what a logarithm of the same formula keeps from being zero: (x log(x/y))' is 1 + log(x/y)."""
+
+    def rewrite(node: Expr) -> Expr | None:
+        if node.kind != REAL:
+            return None
+        term = product_of(node)
+        shared = {b: min(term.top[b], term.bottom[b]) for b in term.top if b in term.bottom and b in nonzero}
+        return repeat(build(without(term, Term(Fraction(1), shared, shared))), node) if shared else None
+
+    return Identity("cancelled on the domain", "a b / a", "b", "log(a ...) stands beside it", (Elementwise,), rewrite)

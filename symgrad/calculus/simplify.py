@@ -7,6 +7,7 @@ from dataclasses import dataclass
 from typing import overload
 
 from symgrad.calculus.engine import Identity, Rewrite, Simplifier
+from symgrad.calculus.factoring import cancelled_on_domain, defined_where_not_zero
 from symgrad.calculus.identities import ALL
 from symgrad.expression import ops
 from symgrad.expression.node import Expr, make, topological, users
@@ -41,7 +42,8 @@ def simplified(
     expressions: Sequence[Expr], within: Iterable[Expr] = (), identities: Sequence[Identity] = ALL
 ) -> Simplified:
     """Several expressions together, with the record; names of nodes in `within` are used in the results."""
-    engine = Simplifier(identities)
+    domain = defined_where_not_zero([*expressions, *within])
+    engine = Simplifier((*identities, cancelled_on_domain(domain)) if domain else identities)
     results = [engine.run(e) for e in expressions]
     steps = list(engine.rewrites)
     named = [n for n in topological(within) if isinstance(n.op, ops.Named) and not n.op.adjoint]

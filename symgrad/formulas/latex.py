@@ -26,8 +26,8 @@ from symgrad.formulas.tree import (
     Words,
 )
 
-SIGNS = {"+": " + ", "-": " - ", "*": r" \odot ", "·": r" \cdot ", "": r" \, ", "<": " < ", ">": " > ", "=": " = ",
-         "<=": r" \le ", ">=": r" \ge ", "!=": r" \ne ", "and": r" \wedge ", "or": r" \vee "}  # fmt: skip
+SIGNS = {"+": " + ", "-": " - ", "*": r" \odot ", "·": r" \cdot ", "": r" \, ", "@": r" \, ", "<": " < ", ">": " > ",
+         "=": " = ", "<=": r" \le ", ">=": r" \ge ", "!=": r" \ne ", "and": r" \wedge ", "or": r" \vee "}  # fmt: skip
 KNOWN = {"exp", "log", "sin", "cos", "tan", "sinh", "cosh", "tanh", "max", "min"}
 SPECIAL = {"\\": r"\backslash{}", "{": r"\{", "}": r"\}", "_": r"\_", "$": r"\$", "&": r"\&", "#": r"\#", "%": r"\%",
            "^": r"\wedge{}", "~": r"\sim{}"}  # fmt: skip

@@ -6,9 +6,10 @@ Takes an expression and the names at which to stop, gives a formula tree. Vector
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping
+from dataclasses import replace
 
 from symgrad.expression import ops
-from symgrad.expression.node import Expr
+from symgrad.expression.node import Expr, make
 from symgrad.expression.ops import Contraction
 from symgrad.formulas import scalar
 from symgrad.formulas.index import IndexNotation, letters_for
@@ -48,8 +49,10 @@ class MatrixNotation:
 
     def _scalar(self, x: Expr) -> Expr:
         """The scalar that x repeats, if it does no more: arithmetic repeats it again."""
-        repeats = isinstance(x.op, Contraction) and x not in self.atoms and len(x.args) == 1 and not x.args[0].shape
-        return x.args[0] if repeats else x
+        op = x.op
+        if not isinstance(op, Contraction) or x in self.atoms or not op.new or len(op.new) != len(op.output):
+            return x
+        return x.args[0] if len(x.args) == 1 and not x.args[0].shape else make(Contraction(op.inputs, ()), *x.args)
 
     def indexed(self, node: Expr) -> Math:
         """The entries of a node in index notation."""
@@ -111,7 +114,7 @@ def _entrywise(notation: MatrixNotation, node: Expr, op: Contraction) -> Math | 
     left, right = (notation.math(a) for a in node.args)
     summed = [axis for axis, i in enumerate(indices) if i not in op.output]
     if len(indices) == 1 and summed:
-        return _times(_transposed(left), right)
+        return _times(_turned(left), right)
     product = Infix("*" if indices else "", (left, right), PRODUCT)
     return _sum(node.args[0], summed, product) if summed else product
 
@@ -128,16 +131,16 @@ def _product(notation: MatrixNotation, node: Expr, op: Contraction) -> Math | No
         return None
     left, right = (notation.math(x) for x in node.args)
     if not a or not b:
-        return _times(left, right) if output in (a, b) else None
+        return _times(left, right, "") if output in (a, b) else None
     first_is_left = not output or output[0] in a
     if not shared:
         if (len(a), len(b)) != (1, 1):
             return None
-        return _times(left, _transposed(right)) if first_is_left else _times(right, _transposed(left))
+        return _times(left, _turned(right)) if first_is_left else _times(right, _turned(left))
     (k,) = shared
     if not first_is_left:
         (a, left), (b, right) = (b, right), (a, left)
-    return _times(left if a[-1] == k and len(a) == 2 else _transposed(left), right if b[0] == k else _transposed(right))
+    return _times(left if a[-1] == k and len(a) == 2 else _turned(left), right if b[0] == k else _turned(right))
 
 
 def _scaled(notation: MatrixNotation, node: Expr, op: Contraction) -> Math | None:
@@ -147,16 +150,25 @@ def _scaled(notation: MatrixNotation, node: Expr, op: Contraction) -> Math | Non
     diagonal, matrix = Call("diag", (notation.math(node.args[at]),)), node.args[1 - at]
     if isinstance(matrix.op, ops.Identity):
         return diagonal
-    shown = notation.math(matrix) if op.output == indices else _transposed(notation.math(matrix))
+    shown = notation.math(matrix) if op.output == indices else _turned(notation.math(matrix))
     return _times(diagonal, shown) if op.output[0] == index else _times(shown, diagonal)
 
 
-def _times(a: Math, b: Math) -> Math:
-    return Infix("", (a, b), PRODUCT)
+def _times(a: Math, b: Math, sign: str = "@") -> Math:
+    return Infix(sign, (a, b), PRODUCT)
 
 
 def _transposed(x: Math) -> Math:
+    """A transpose that is there."""
     return x.part if isinstance(x, Transpose) else Transpose(x)
+
+
+def _turned(x: Math) -> Math:
+    """An operand that stands the other way round in a product: (A B)ᵀ is Bᵀ Aᵀ, for nothing is transposed there."""
+    if isinstance(x, Infix) and x.sign == "@":
+        return replace(x, parts=tuple(_turned(p) for p in reversed(x.parts)))
+    diagonal = isinstance(x, Call) and x.name == "diag"
+    return x if diagonal else _transposed(x)
 
 
 def _reduction(notation: MatrixNotation, node: Expr) -> Math:

@@ -97,7 +97,12 @@ def _needed(sign: str, level: int, part: Math, position: int, count: int, stacke
     if sign == "/":
         return position > 0
     scaled = part.sign == "" and position == 0 and isinstance(part.parts[0], Number) and len(part.parts) == 2
-    return part.sign != sign and not scaled
+    return not _alike(part.sign, sign) and not scaled
+
+
+def _alike(a: str, b: str) -> bool:
+    """Scaling and matrix products are written alike and may be regrouped: 2 (A B) is (2 A) B."""
+    return a == b or {a, b} == {"", "@"}
 
 
 def _open(tree: Math) -> bool:

@@ -25,8 +25,8 @@ from symgrad.formulas.tree import (
     Words,
 )
 
-SIGNS = {"+": " + ", "-": " − ", "/": " / ", "*": " ⊙ ", "·": " · ", "": " ", "<=": " ≤ ", ">=": " ≥ ", "!=": " ≠ ",
-         "and": " ∧ ", "or": " ∨ "}  # fmt: skip
+SIGNS = {"+": " + ", "-": " − ", "/": " / ", "*": " ⊙ ", "·": " · ", "": " ", "@": " ", "<=": " ≤ ", ">=": " ≥ ",
+         "!=": " ≠ ", "and": " ∧ ", "or": " ∨ "}  # fmt: skip
 FUNCTIONS = {"sigmoid": "σ", "logical_not": "¬", "sqrt": "√"}
 WIDTH = 100
 name = names.text

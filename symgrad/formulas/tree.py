@@ -42,7 +42,10 @@ class Words:
 
 @dataclass(frozen=True)
 class Infix:
-    """Operands with a sign between: + - / * (entrywise), "" (matrix product, scaling), a relation, "and", "or"."""
+    """Operands with a sign between.
+
+    + - / * (entrywise), "" (scaling), "@" (a matrix product, written alike), a relation, "and", "or".
+    """
 
     sign: str
     parts: tuple[Math, ...]
