@@ -56,13 +56,13 @@ BOUNDS = {
     "erf": (1.5, 1), "erfc": (4, 6), "logerfc": (6, 6), "sigmoid": (3, 3), "softplus": (2, 2), "sqrt": (0.51, 0.51), "floor": (0, 0), "sin": (1, 1),
     "cos": (1, 1), "tan": (2, 1.5), "atan": (1.5, 1.5), "sinh": (2.5, 2.5), "cosh": (2, 2.5),
 }  # fmt: skip
-TWO_ARGUMENTS = {"logaddexp", "power"}
+TWO_ARGUMENTS, THREE_ARGUMENTS = {"logaddexp", "power"}, {"over_root"}
 
 
 def test_every_function_that_a_kernel_may_call_is_here_and_tested():
     called = {match[1] for text in TEXT.values() if (match := re.match(r"([a-z]\w+)\(", text)) and match[1] != "abs"}
     assert called | {"power"} <= ELEMENTARY.keys()
-    assert ELEMENTARY.keys() == BOUNDS.keys() | TWO_ARGUMENTS
+    assert ELEMENTARY.keys() == BOUNDS.keys() | TWO_ARGUMENTS | THREE_ARGUMENTS
 
 
 @pytest.mark.parametrize("dtype", ["float32", "float64"])
@@ -156,3 +156,22 @@ def test_loops_over_float32_become_vector_code(name):
     (code,) = loop.inspect_llvm().values()
     assert re.search(r"f(mul|sub) .*<\d+ x float>", code)
     assert not re.search(rf"call .*@{name}f?\(", code)
+
+
+@pytest.mark.parametrize(("dtype", "bound"), [("float32", 1e-6), ("float64", 1e-15)])
+def test_the_optimizers_quotient_is_within_its_bound(dtype, bound):
+    """x / (sqrt(v) + epsilon): by estimates and Newton steps in float32, where the processor has them."""
+    x, v = sg.variable("x", ("N",)), sg.variable("v", ("N",))
+    kernel = sg.compile(x / (sg.sqrt(v) + 1e-7), dtype=dtype)
+    assert "over_root" in kernel.source
+    random = np.random.default_rng(5)
+    squares = np.concatenate([10 ** random.uniform(-37, 37, 50_000), random.uniform(0, 1, 50_000), [0.0, 1.0]]).astype(
+        dtype
+    )
+    values = random.normal(size=squares.size).astype(dtype)
+    true = values / (np.sqrt(squares.astype(WIDE)) + np.dtype(dtype).type(1e-7))
+    assert (np.abs(kernel(x=values, v=squares) - true) <= bound * np.abs(true)).all()
+    assert np.isnan(kernel(x=[1.0, np.nan], v=[np.nan, 1.0])).all()
+    twin = ELEMENTARY["over_root"].twin
+    some = [np.dtype(dtype).type(n) for n in (0.3, 4.0, 1e-7)]
+    assert twin(*some) == pytest.approx(0.15, rel=1e-6)
