@@ -6,6 +6,7 @@
 from __future__ import annotations
 
 import ctypes
+import math
 import threading
 import time
 from collections.abc import Mapping, Sequence
@@ -26,6 +27,7 @@ from symgrad.expression.node import Expr, leaves, topological
 from symgrad.expression.ops import Constant, Contraction, Leaf, Named
 from symgrad.expression.scalars import REAL
 
+KNOWN_SIZES = 64  # combinations of sizes that a kernel remembers
 _pool = Pool()
 ENTRY = ctypes.CFUNCTYPE(
     ctypes.c_int32, ctypes.c_void_p, ctypes.c_void_p, ctypes.c_int64, ctypes.c_int64, ctypes.c_void_p
@@ -64,53 +66,57 @@ class Machine:
         object_code, symbol, self.cached = cache.fetch(cache.key_of(self.source, program.real), make, self.source)
         self._linked = native.link(object_code, [symbol])
         self._entry = ENTRY(self._linked.addresses[symbol])
-        self._own: dict[int, list[np.ndarray]] = {}
+        self._own: dict[int, tuple[list[np.ndarray], list[tuple[int, int]]]] = {}
+        self._counts: dict[tuple[int, ...], dict[str, tuple[int, str]]] = {}
         self.compile_seconds = time.perf_counter() - started
 
-    def private(self, threads: int) -> list[np.ndarray]:
-        """Scratch of each thread: for the tiles, and for rows of fused products."""
+    def private(self, threads: int) -> list[tuple[int, int]]:
+        """Addresses of each thread's scratch: for the tiles, and for rows of fused products."""
         if threads not in self._own:
-            item = np.dtype(self.assembled.program.real).itemsize
+            real = np.dtype(self.assembled.program.real)
             width = max([s if isinstance(s, int) else 4096 for s in self.assembled.block], default=0)
-            self._own[threads] = [np.empty((threads, tiles.WORK_BYTES // item + 64), self.assembled.program.real),
-                                  np.empty((threads, BLOCK * width + 64), self.assembled.program.real)]  # fmt: skip
-        return self._own[threads]
+            work = np.empty((threads, tiles.WORK_BYTES // real.itemsize + 64), real)
+            block = np.empty((threads, BLOCK * width + 64), real)
+            places = [(work[t].ctypes.data, block[t].ctypes.data) for t in range(threads)]
+            self._own[threads] = ([work, block], places)
+        return self._own[threads][1]
 
     def run(self, values: Mapping[str, np.ndarray | int], threads: int) -> None:
         """Run the kernel over a table of sizes and arrays, by slot name; returns when every thread is done."""
-        work, block = self.private(threads)
-        meeting = np.zeros(64, np.int64)
-        slots = self.assembled.slots
-        table = np.zeros((threads, len(slots)), np.int64)
-        for name, slot in slots.items():
-            if name in values:
-                value = values[name]
-                table[:, slot.place] = value if isinstance(value, int) else value.ctypes.data
-        for thread in range(threads):
-            table[thread, slots["work"].place] = work[thread].ctypes.data
-            table[thread, slots["block"].place] = block[thread].ctypes.data
-        table[:, slots["meeting"].place] = meeting.ctypes.data
-        results = np.zeros((threads, 8), np.int64)
-        width, place = table.strides[0], table.ctypes.data
+        slots, meeting = self.assembled.slots, np.zeros(64, np.int64)
+        row = [0] * len(slots)
+        for name, value in values.items():
+            if name in slots:
+                row[slots[name].place] = value if isinstance(value, int) else value.ctypes.data
+        row[slots["meeting"].place] = meeting.ctypes.data
+        rows = []
+        for work, block in self.private(threads):
+            row[slots["work"].place], row[slots["block"].place] = work, block
+            rows.append(tuple(row))
+        table, results = np.array(rows, np.int64), np.zeros((threads, 8), np.int64)
+        width, place, result = table.strides[0], table.ctypes.data, results.ctypes.data
 
         def call(thread: int) -> None:
-            status = self._entry(
-                results[thread].ctypes.data, results[thread].ctypes.data + 8, thread, threads, place + thread * width
-            )
+            own = result + thread * results.strides[0]
+            status = self._entry(own, own + 8, thread, threads, place + thread * width)
             assert status == 0, f"the kernel returned {status}"
 
         _pool.run(call, threads)
 
     def temporaries(self, extents: Mapping[str, int]) -> dict[str, np.ndarray]:
         """Fresh buffers for everything the kernel stores, flat."""
-        real = self.assembled.program.real
-        return {
-            name: np.empty(
-                max(1, int(np.prod([sizes.bind(s, extents) for s in node.shape], dtype=np.int64))),
-                dtype_of(node, real).rstrip("_"),
-            )
-            for name, node in self.assembled.temporaries.items()
-        }
+        key = tuple(extents.values())
+        if key not in self._counts:
+            if len(self._counts) >= KNOWN_SIZES:
+                self._counts.clear()
+            self._counts[key] = {
+                name: (max(1, math.prod(sizes.bind(s, extents) for s in node.shape)), self._dtype(node))
+                for name, node in self.assembled.temporaries.items()
+            }
+        return {name: np.empty(count, dtype) for name, (count, dtype) in self._counts[key].items()}
+
+    def _dtype(self, node: Expr) -> str:
+        return dtype_of(node, self.assembled.program.real).rstrip("_")
 
 
 def flat(array: np.ndarray, dtype: str) -> np.ndarray:
@@ -141,10 +147,13 @@ class Kernel:
         self.source = self._machine.source
         self.compile_seconds, self.cached = self._machine.compile_seconds, self._machine.cached
         self._lock = threading.Lock()
+        self._dtypes = {name: dtype_of(leaf, dtype) for name, leaf in self.inputs.items()}
+        self._labels = [leaf for leaf in self.inputs.values() if isinstance(leaf.op, ops.Variable) and leaf.op.classes]
+        self._seen: dict[tuple[object, ...], dict[str, int]] = {}  # sizes of arrays that have been checked once
 
     def __call__(self, given: Mapping[Any, object] | None = None, /, **named: object) -> Any:
         """The values, as a list for a list and as one array for one expression. Raises BindingError."""
-        arrays, extents = binding.bind(self.inputs, {**(given or {}), **named}, self._sizes)
+        arrays, extents = self._bound({**(given or {}), **named})
         empty = [n for n, value in extents.items() if value == 0]
         if empty:
             raise BindingError(f"{', '.join(empty)} is 0: there is nothing to compute over an empty batch")
@@ -152,7 +161,7 @@ class Kernel:
         assembled = self._machine.assembled
         values: dict[str, np.ndarray | int] = {size_text(name): extents[name] for name in assembled.sizes}
         for slot, leaf in assembled.inputs.items():
-            values[slot] = flat(arrays[leaf.name], dtype_of(leaf, self.dtype))
+            values[slot] = flat(arrays[leaf.name], self._dtypes[leaf.name])
         for slot, node in assembled.constants.items():
             assert isinstance(node.op, Constant)
             values[slot] = flat(node.op.array, dtype_of(node, self.dtype))
@@ -163,6 +172,22 @@ class Kernel:
         of_node = {node: buffers[name] for name, node in assembled.temporaries.items()}
         results = [self._result(e, of_node, arrays, extents) for e in self._schedule.outputs.values()]
         return results[0] if self._single else results
+
+    def _bound(self, given: Mapping[Any, Any]) -> tuple[dict[str, np.ndarray], dict[str, int]]:
+        """Arrays by name and the sizes they imply; shapes and dtypes that were fine before need no second look."""
+        found = {name: given.get(name) for name in self.inputs}
+        if len(given) != len(found) or not all(isinstance(a, np.ndarray) for a in found.values()):
+            return binding.bind(self.inputs, given, self._sizes)
+        arrays: dict[str, np.ndarray] = found  # type: ignore[assignment]
+        key = tuple((a.shape, a.dtype) for a in arrays.values())
+        if key not in self._seen:
+            arrays, extents = binding.bind(self.inputs, given, self._sizes)
+            if len(self._seen) >= KNOWN_SIZES:
+                self._seen.clear()
+            self._seen[key] = extents
+        for leaf in self._labels:
+            binding.check_labels(leaf, arrays[leaf.name])
+        return arrays, self._seen[key]
 
     def _result(
         self,
