@@ -1,8 +1,7 @@
-"""Atomic writing with every system call failing in turn, checkpoints there and back, history, the newest checkpoint."""
+"""Atomic writing with every system call failing in turn, checkpoints there and back, the newest checkpoint."""
 
 import errno
 import os
-import re
 import stat
 from pathlib import Path
 from typing import Any
@@ -10,8 +9,8 @@ from typing import Any
 import numpy as np
 import pytest
 
-from symgrad.errors import DataError, ModelError, NotFoundError, OutputError, StorageError
-from symgrad.storage import atomic, checkpoint, history
+from symgrad.errors import ModelError, NotFoundError, OutputError, StorageError
+from symgrad.storage import atomic, checkpoint
 
 TENSORS = {
     "W1": np.arange(6, dtype=np.float32).reshape(2, 3),
@@ -210,28 +209,3 @@ def test_newest_passes_over_damaged_ones(tmp_path: Path) -> None:
     for missing in (tmp_path / "missing", tmp_path / "best.safetensors"):
         with pytest.raises(NotFoundError):
             checkpoint.newest(missing)
-
-
-def test_history_survives_a_torn_line(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    path = tmp_path / "history.jsonl"
-    records = [{"epoch": n, "text": "é\n" * 3000 * n} for n in range(4)]
-    for record in records:
-        history.append(path, record)
-    whole = path.read_bytes()
-    assert history.read(path) == records and whole.count(b"\n") == 4
-    for length in [*range(0, 200), *range(200, len(whole), 997), len(whole) - 1]:
-        path.write_bytes(whole[:length])
-        complete = whole[:length].count(b"\n")
-        assert history.read(path) == records[:complete]
-        history.append(path, {"again": True})
-        assert history.read(path) == [*records[:complete], {"again": True}]
-    path.write_bytes(b'{"a": 1}\n[2]\n{"a": 3}\n')
-    with pytest.raises(DataError, match=re.escape("history.jsonl, line 2: it is not a JSON object")):
-        history.read(path)
-    monkeypatch.setattr(os, "fsync", Failing(os.fsync, errno.ENOSPC))
-    with pytest.raises(StorageError, match="No space left"):
-        history.append(path, {})
-    with pytest.raises(OutputError):
-        history.append(tmp_path / "missing" / "history.jsonl", {})
-    with pytest.raises(ValueError, match="not JSON compliant"):
-        history.append(path, {"loss": float("nan")})

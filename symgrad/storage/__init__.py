@@ -1,4 +1,4 @@
-"""Files that are written and read back: `atomic`, `checkpoint`, `history`, and `reading` for every input file.
+"""Files that are written and read back: `atomic`, `checkpoint`, and `reading` for every input file.
 
 Import the module you need (`from symgrad.storage import checkpoint`); this file imports none of them, so that
 starting up pays only for what is used. Nothing here knows expressions, models or training: a checkpoint is named
