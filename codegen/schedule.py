@@ -267,7 +267,10 @@ def make_schedule(
 
 
 def _update_stages(assignments: Sequence[tuple[Expr, Expr]], stored: set[Expr]) -> list[Stage]:
-    """Updates of one shape that share a gradient or a state are one loop: weight and optimizer state together."""
+    """Updates of one shape that share a gradient or a state are one loop: weight and optimizer state together.
+
+    None moves to before a stage that still reads what it overwrites.
+    """
     stages: list[Stage] = []
     sources: list[set[Expr]] = []
     changed = {leaf for leaf, _ in assignments}  # the rate and the number of the step are scalars that all share
@@ -277,8 +280,9 @@ def _update_stages(assignments: Sequence[tuple[Expr, Expr]], stored: set[Expr]) 
             for n in topological([value], stop=stored.__contains__)
             if n in stored or (isinstance(n.op, Leaf) and (n.shape or n in changed))
         }
-        for stage, other in zip(stages, sources, strict=True):
-            if stage.shape == value.shape and source & other:
+        for place, (stage, other) in enumerate(zip(stages, sources, strict=True)):
+            read_later = any(leaf in later for later in sources[place + 1 :])
+            if stage.shape == value.shape and source & other and not read_later:
                 stage.nodes.append(value)
                 stage.targets.append(leaf)
                 other |= source

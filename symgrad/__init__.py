@@ -43,8 +43,10 @@ _WHERE = {
     "symgrad.formulas.chain": "chain_rule ChainRule",
     "symgrad.codegen.kernel": "compile Kernel",
     "symgrad.training.initializers": "zeros ones normal uniform glorot_uniform he_uniform",
-    "symgrad.training.optimizers": "sgd momentum nesterov adagrad rmsprop adam",
-    "symgrad.training.schedules": "constant_rate step_decay exponential_decay cosine_decay",
+    "symgrad.training.optimizers": (
+        "sgd momentum nesterov adagrad rmsprop adam adadelta adamax nadam amsgrad adamw lion"
+    ),
+    "symgrad.training.schedules": "constant_rate step_decay exponential_decay cosine_decay warmup",
     "symgrad.training.model": "Model load",
     "symgrad.training.settings": "Training History",
     "symgrad.data": "Dataset mnist",

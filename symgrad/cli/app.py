@@ -59,6 +59,7 @@ for command in (
     machine_commands.source,
     machine_commands.profile,
     machine_commands.models,
+    machine_commands.optimizers,
     machine_commands.info,
 ):
     app.command()(command)

@@ -39,12 +39,10 @@ def summary_command(name: str, parameters: Sequence[str], as_json: bool) -> None
     show_json({"model": model.name, "nodes": rows, "parameters": model.parameter_count})
 
 
-def source_command(
-    name: str, parameters: Sequence[str], dtype: str | None, optimizer: str | None, as_json: bool
-) -> None:
-    """The generated module."""
+def source_command(name: str, parameters: Sequence[str], as_json: bool, **changes: Any) -> None:
+    """The generated module, with other settings of training when given."""
     model = find.find_model(name, parameters)
-    model.compile(optimizer=optimizer, dtype=dtype)
+    model.compile(**changes)
     text = model.source_text()
     if as_json:
         show_json({"model": model.name, "dtype": model.training.dtype, "source": text})

@@ -1,4 +1,4 @@
-"""Commands about what is compiled and what there is: summary, source, profile, models, info, cache clear.
+"""Commands about what is compiled and what there is: summary, source, profile, models, optimizers, info, cache clear.
 
 A command imports its work when it runs, so that --help is immediate.
 """
@@ -9,7 +9,17 @@ from typing import Annotated
 
 import typer
 
-from symgrad.cli.options import Data, Json, ModelArgument, Parameters, Threads
+from symgrad.cli.options import (
+    ClipNorm,
+    ClipValue,
+    Data,
+    Json,
+    ModelArgument,
+    OptimizerName,
+    Parameters,
+    Threads,
+    WeightDecay,
+)
 
 
 def summary(model: ModelArgument, param: Parameters = None, json: Json = False) -> None:
@@ -23,13 +33,17 @@ def source(
     model: ModelArgument,
     param: Parameters = None,
     dtype: Annotated[str | None, typer.Option(help="float32 or float64.")] = None,
-    optimizer: Annotated[str | None, typer.Option()] = None,
+    optimizer: OptimizerName = None,
+    weight_decay: WeightDecay = None,
+    clip_value: ClipValue = None,
+    clip_norm: ClipNorm = None,
     json: Json = False,
 ) -> None:
     """The generated Python module that Numba compiles for training."""
     from symgrad.cli.inspect import source_command
 
-    source_command(model, param or [], dtype, optimizer, json)
+    changes = {"weight_decay": weight_decay, "clip_value": clip_value, "clip_norm": clip_norm}
+    source_command(model, param or [], json, dtype=dtype, optimizer=optimizer, **changes)
 
 
 def profile(
@@ -46,6 +60,17 @@ def models(json: Json = False) -> None:
     from symgrad.cli.inspect import models_command
 
     models_command(json)
+
+
+def optimizers(
+    name: Annotated[str | None, typer.Argument(metavar="[NAME]", help="One of them; all when left out.")] = None,
+    format: Annotated[str, typer.Option(help="text or latex.")] = "text",
+    json: Json = False,
+) -> None:
+    """The optimizers there are; one of them as the formula that is compiled, with its numbers and its paper."""
+    from symgrad.cli.optimizers import optimizers_command
+
+    optimizers_command(name, format, json)
 
 
 def info(json: Json = False) -> None:

@@ -9,7 +9,19 @@ from typing import Annotated
 
 import typer
 
-from symgrad.cli.options import Checkpoint, Data, Json, Label, ModelArgument, Parameters, Threads
+from symgrad.cli.options import (
+    Checkpoint,
+    ClipNorm,
+    ClipValue,
+    Data,
+    Json,
+    Label,
+    ModelArgument,
+    OptimizerName,
+    Parameters,
+    Threads,
+    WeightDecay,
+)
 
 
 def train(
@@ -19,10 +31,17 @@ def train(
     batch_size: Annotated[
         str | None, typer.Option(help="Rows a step; 1 is stochastic descent, `full` takes all rows.")
     ] = None,
-    optimizer: Annotated[str | None, typer.Option(help="sgd, momentum, nesterov, adagrad, rmsprop or adam.")] = None,
+    optimizer: OptimizerName = None,
     learning_rate: Annotated[float | None, typer.Option(help="The optimizer's learning rate.")] = None,
+    weight_decay: WeightDecay = None,
+    clip_value: ClipValue = None,
+    clip_norm: ClipNorm = None,
     schedule: Annotated[
-        str | None, typer.Option(help="constant, step[:FACTOR:EVERY], exponential[:FACTOR] or cosine.")
+        str | None,
+        typer.Option(
+            help="constant, step[:FACTOR:EVERY], exponential[:FACTOR] or cosine; after a warm-up of some epochs as in "
+            "warmup:2+cosine, or of steps as in warmup:500steps+cosine."
+        ),
     ] = None,
     seed: Annotated[
         int | None, typer.Option(min=0, help="Decides starting weights and order of the data.  [default: 0]")
@@ -55,6 +74,9 @@ def train(
             batch_size,
             optimizer,
             learning_rate,
+            weight_decay,
+            clip_value,
+            clip_norm,
             schedule,
             seed,
             threads,

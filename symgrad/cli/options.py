@@ -24,4 +24,8 @@ Checkpoint = Annotated[
     str | None,
     typer.Argument(metavar="[CHECKPOINT]", help="A checkpoint or a run's folder; the newest in runs/ when left out."),
 ]
+OptimizerName = Annotated[str | None, typer.Option(help="One of those that `symgrad optimizers` lists.")]
+WeightDecay = Annotated[float | None, typer.Option(help="Pulls weights to 0: L2, or decoupled in adamw and lion.")]
+ClipValue = Annotated[float | None, typer.Option(help="The most that an entry of a gradient may be in size.")]
+ClipNorm = Annotated[float | None, typer.Option(help="The most that the norm of all gradients together may be.")]
 Threads = Annotated[int | None, typer.Option(min=1, max=256, help="Threads; all processors when left out.")]

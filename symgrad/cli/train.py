@@ -3,19 +3,18 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Mapping
 from contextlib import suppress
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
 from rich.console import Console
-from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn
 
 from symgrad import data
 from symgrad.cli import draw, find
 from symgrad.cli.formulas import gradient_lines
 from symgrad.cli.inspect import show_json
+from symgrad.cli.screen import Screen, numbers
 from symgrad.errors import ConfigurationError, ModelError, OutputError
 from symgrad.storage import atomic
 from symgrad.training import fit as loop
@@ -36,6 +35,9 @@ class Request:
     batch_size: str | None
     optimizer: str | None
     learning_rate: float | None
+    weight_decay: float | None
+    clip_value: float | None
+    clip_norm: float | None
     schedule: str | None
     seed: int | None
     threads: int | None
@@ -50,67 +52,22 @@ class Request:
     json: bool
 
 
-class Screen:
-    """What a person sees: a bar for the epoch under way, a line for each that is done."""
-
-    def __init__(self, console: Console) -> None:
-        self.console = console
-        self.bar: Progress | None = None
-        self.about: Mapping[str, Any] = {}
-
-    def __call__(self, event: str, facts: Mapping[str, Any]) -> None:
-        getattr(self, event)(facts)
-
-    def epoch(self, facts: Mapping[str, Any]) -> None:
-        self.about = facts
-        if self.console.is_terminal:
-            columns = (
-                TextColumn("{task.description}"),
-                BarColumn(30),
-                MofNCompleteColumn(),
-                TextColumn("{task.fields[text]}"),
-            )
-            self.bar = Progress(*columns, console=self.console, transient=True)
-            self.bar.add_task(
-                f"epoch {facts['epoch']}/{facts['epochs']}", total=facts["steps"], completed=facts["step"], text=""
-            )
-            self.bar.start()
-
-    def steps(self, facts: Mapping[str, Any]) -> None:
-        if self.bar is not None:
-            self.bar.update(
-                self.bar.task_ids[0],
-                completed=facts["step"],
-                text=numbers({k: v for k, v in facts.items() if k != "step"}),
-            )
-
-    def done(self, facts: Mapping[str, Any]) -> None:
-        self.stop()
-        bar = "━" * 20 + " " if self.console.width >= 100 else ""
-        values = {k: v for k, v in facts.items() if k not in ("epoch", "seconds")}
-        self.console.print(
-            f"epoch {facts['epoch']}/{self.about['epochs']} {bar}{facts['seconds']:.2f} s  {numbers(values)}",
-            highlight=False,
-        )
-
-    def stop(self) -> None:
-        if self.bar is not None:
-            self.bar.stop()
-            self.bar = None
-
-
-def numbers(values: Mapping[str, float]) -> str:
-    """Named numbers on one line."""
-    return "  ".join(f"{name} {value:.4f}" for name, value in values.items())
-
-
 def _configure(request: Request, model: Model, rows: int) -> None:
     batch = request.batch_size
     if batch is not None and batch != "full" and not (batch.isdigit() and int(batch) > 0):
         raise ConfigurationError(f"--batch-size is a whole number from 1 on, or full; not {batch!r}")
     size = None if batch is None else rows if batch == "full" else int(batch)
     model.compile(
-        request.optimizer, None, request.learning_rate, request.schedule, size, request.dtype, request.threads
+        request.optimizer,
+        None,
+        request.learning_rate,
+        request.schedule,
+        size,
+        request.dtype,
+        request.threads,
+        request.weight_decay,
+        request.clip_value,
+        request.clip_norm,
     )
     if request.epochs is not None:
         model.training = replace(model.training, epochs=request.epochs)
@@ -124,6 +81,9 @@ def _resumed(request: Request) -> tuple[Model, loop.Progress, dict[str, Any], Pa
         "batch_size",
         "optimizer",
         "learning_rate",
+        "weight_decay",
+        "clip_value",
+        "clip_norm",
         "schedule",
         "seed",
         "dtype",

@@ -8,7 +8,6 @@ from __future__ import annotations
 
 import math
 from collections.abc import Mapping, Sequence
-from dataclasses import replace
 from functools import cached_property
 from pathlib import Path
 from typing import Any
@@ -20,8 +19,6 @@ from symgrad.expression import binding, sizes
 from symgrad.expression.node import Expr, leaves, topological
 from symgrad.expression.ops import Leaf, Named, Parameter, Variable
 from symgrad.training import initializers
-from symgrad.training.optimizers import as_optimizer
-from symgrad.training.schedules import as_schedule
 from symgrad.training.settings import History, Training, as_metric
 
 
@@ -147,22 +144,19 @@ class Model:
         batch_size: int | None = None,
         dtype: str | None = None,
         threads: int | None = None,
+        weight_decay: float | None = None,
+        clip_value: float | None = None,
+        clip_norm: float | None = None,
     ) -> None:
-        """Choose how to train. The loss is in the expression, so it is not an argument here.
+        """Choose how to train; None leaves a setting. The loss is in the expression, so it is not an argument here.
 
         Raises ConfigurationError.
         """
-        chosen = as_optimizer(optimizer if optimizer is not None else self.training.optimizer, learning_rate)
-        changes: dict[str, Any] = {"optimizer": chosen}
-        if schedule is not None:
-            changes["schedule"] = as_schedule(schedule)
-        if batch_size is not None:
-            changes["batch_size"] = batch_size
-        if dtype is not None:
-            changes["dtype"] = dtype
+        others = {"batch_size": batch_size, "dtype": dtype, "clip_value": clip_value, "clip_norm": clip_norm}
+        changed = self.training.changed(optimizer, learning_rate, weight_decay, schedule, **others)
         if threads is not None and (not isinstance(threads, int) or not 1 <= threads <= 256):
             raise ConfigurationError(f"threads is a number from 1 to 256, not {threads!r}")
-        self.training = replace(self.training, **changes)
+        self.training = changed
         self.threads = threads if threads is not None else self.threads
         if metrics is not None:
             self._set_metrics(metrics)

@@ -1,21 +1,24 @@
 """Optimizers as expressions of the same language: printed like any formula, compiled into the same kernel.
 
-A row gives the state tensors, the update in a few lines, the defaults and the source. `w` is the weight, `g` its
-gradient, `rate` the learning rate of the step, `t` the number of the step from 1 on.
+An optimizer here is a row of `update_rules.TABLE` with its numbers chosen: learning rate, settings, weight decay.
 """
 
 from __future__ import annotations
 
+import difflib
+import math
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from typing import Any
 
 from symgrad.errors import ConfigurationError
 from symgrad.expression import functions as f
-from symgrad.expression.node import Expr
+from symgrad.expression.node import Expr, cut, topological
+from symgrad.training.update_rules import TABLE, Row, State, Update, decayed
 
-State = Mapping[str, Expr]
-Update = tuple[Expr, dict[str, Expr]]
+DECAY = "weight_decay"  # the setting that every optimizer has
+AVERAGES = ("rho", "beta1", "beta2")  # settings that say how much of a moving average stays
+SYMBOLS = {DECAY: "lambda_"}  # settings by the letter they have in formulas, where that is not their name
 
 
 @dataclass(frozen=True)
@@ -31,101 +34,129 @@ class Optimizer:
         """The tensors it keeps beside each weight."""
         return TABLE[self.name].states
 
+    @property
+    def numbers(self) -> tuple[str, ...]:
+        """Those of its states that are one number for each weight."""
+        return TABLE[self.name].numbers
+
     def update(self, w: Expr, g: Expr, rate: Expr, t: Expr, state: State) -> Update:
         """The new weight and the new state, as expressions."""
-        return TABLE[self.name].update(w, g, rate, t, state, **dict(self.settings))
+        row, settings = TABLE[self.name], dict(self.settings)
+        decay = settings.pop(DECAY, 0.0)
+        if decay:
+            w, g = decayed(w, g, rate, decay, row.decoupled)
+        return row.update(w, g, rate, t, state, **settings)
 
-    def with_rate(self, rate: float) -> Optimizer:
-        """The same with another learning rate."""
-        return make(self.name, rate, **dict(self.settings))
+    def changed(self, learning_rate: float | None = None, weight_decay: float | None = None) -> Optimizer:
+        """The same with another learning rate or weight decay; None leaves what is there.
 
-
-@dataclass(frozen=True)
-class Row:
-    """One optimizer of the table."""
-
-    states: tuple[str, ...]
-    update: Callable[..., Update]
-    learning_rate: float
-    source: str
-    settings: Mapping[str, float] = field(default_factory=dict)
+        >>> make("adamw").changed(learning_rate=0.01).settings[-1]
+        ('weight_decay', 0.01)
+        """
+        settings = dict(self.settings) | ({} if weight_decay is None else {DECAY: weight_decay})
+        return make(self.name, self.learning_rate if learning_rate is None else learning_rate, **settings)
 
 
-def _sgd(w: Expr, g: Expr, rate: Expr, t: Expr, s: State) -> Update:
-    return w - rate * g, {}
+def row_of(name: str) -> Row:
+    """The row of an optimizer. Raises ConfigurationError for a name that there is not.
 
-
-def _momentum(w: Expr, g: Expr, rate: Expr, t: Expr, s: State, mu: float) -> Update:
-    velocity = mu * s["v"] + g
-    return w - rate * velocity, {"v": velocity}
-
-
-def _nesterov(w: Expr, g: Expr, rate: Expr, t: Expr, s: State, mu: float) -> Update:
-    velocity = mu * s["v"] + g
-    return w - rate * (g + mu * velocity), {"v": velocity}
-
-
-def _adagrad(w: Expr, g: Expr, rate: Expr, t: Expr, s: State, epsilon: float) -> Update:
-    total = s["s"] + g**2
-    return w - rate * g / (f.sqrt(total) + epsilon), {"s": total}
-
-
-def _rmsprop(w: Expr, g: Expr, rate: Expr, t: Expr, s: State, rho: float, epsilon: float) -> Update:
-    mean_square = rho * s["s"] + (1 - rho) * g**2
-    return w - rate * g / (f.sqrt(mean_square) + epsilon), {"s": mean_square}
-
-
-def _adam(w: Expr, g: Expr, rate: Expr, t: Expr, s: State, beta1: float, beta2: float, epsilon: float) -> Update:
-    mean, mean_square = beta1 * s["m"] + (1 - beta1) * g, beta2 * s["v"] + (1 - beta2) * g**2
-    first, second = mean / (1 - beta1**t), mean_square / (1 - beta2**t)
-    return w - rate * first / (f.sqrt(second) + epsilon), {"m": mean, "v": mean_square}
-
-
-TABLE: dict[str, Row] = {
-    "sgd": Row((), _sgd, 0.1, "Robbins and Monro 1951"),
-    "momentum": Row(("v",), _momentum, 0.05, "Polyak 1964, in PyTorch's form", {"mu": 0.9}),
-    "nesterov": Row(("v",), _nesterov, 0.05, "Nesterov 1983, in PyTorch's form", {"mu": 0.9}),
-    "adagrad": Row(("s",), _adagrad, 0.01, "Duchi, Hazan and Singer 2011", {"epsilon": 1e-7}),
-    "rmsprop": Row(("s",), _rmsprop, 0.001, "Tieleman and Hinton 2012, lecture 6.5", {"rho": 0.9, "epsilon": 1e-7}),
-    "adam": Row(
-        ("m", "v"), _adam, 0.001, "Kingma and Ba 2015, algorithm 1", {"beta1": 0.9, "beta2": 0.999, "epsilon": 1e-7}
-    ),
-}
+    >>> row_of("adm")
+    Traceback (most recent call last):
+    symgrad.errors.ConfigurationError: there is no optimizer 'adm'; did you mean adam? There are sgd, momentum,
+    nesterov, adagrad, rmsprop, adam, adadelta, adamax, nadam, amsgrad, adamw, lion
+    """
+    if name in TABLE:
+        return TABLE[name]
+    close = difflib.get_close_matches(name, TABLE, 1)
+    hint = f"did you mean {close[0]}? There are" if close else "there are"
+    raise ConfigurationError(f"there is no optimizer {name!r}; {hint} {', '.join(TABLE)}")
 
 
 def make(name: str, learning_rate: float | None = None, **settings: float) -> Optimizer:
-    """An optimizer by name. Raises ConfigurationError for an unknown name, setting or a rate that is not positive."""
-    if name not in TABLE:
-        raise ConfigurationError(f"there is no optimizer {name!r}; there are {', '.join(TABLE)}")
-    row = TABLE[name]
-    strange = [k for k in settings if k not in row.settings]
-    if strange:
-        raise ConfigurationError(f"{name} has no setting {strange[0]!r}; it has {', '.join(row.settings) or 'none'}")
+    """An optimizer by name. Raises ConfigurationError for an unknown name or setting, and for a number out of place.
+
+    >>> make("momentum", 0.1, weight_decay=1e-4).settings
+    (('mu', 0.9), ('weight_decay', 0.0001))
+    """
+    row = row_of(name)
+    known = {**row.settings, DECAY: row.decay}
+    for setting, value in settings.items():
+        if setting not in known:
+            raise ConfigurationError(f"{name} has no setting {setting!r}; it has {', '.join(known)}")
+        if not _is_number(value) or value < 0:
+            raise ConfigurationError(f"{setting} of {name} is a number from 0 on, not {value!r}")
+        if setting in AVERAGES and value >= 1:
+            raise ConfigurationError(f"{setting} of {name} is a share of an average, below 1, not {value!r}")
     rate = row.learning_rate if learning_rate is None else learning_rate
-    if not isinstance(rate, int | float) or not 0 < rate < float("inf"):
+    if not _is_number(rate) or rate <= 0:
         raise ConfigurationError(f"the learning rate is a positive number, not {rate!r}")
-    return Optimizer(name, float(rate), tuple({**row.settings, **settings}.items()))
+    return Optimizer(name, float(rate), tuple({**known, **settings}.items()))
+
+
+def _is_number(value: object) -> bool:
+    return isinstance(value, int | float) and not isinstance(value, bool) and math.isfinite(value)
 
 
 def _maker(name: str) -> Callable[..., Optimizer]:
     def build(learning_rate: float | None = None, **settings: float) -> Optimizer:
         return make(name, learning_rate, **settings)
 
+    row = TABLE[name]
     build.__name__ = build.__qualname__ = name
-    build.__doc__ = f"{name} ({TABLE[name].source}); settings: {dict(TABLE[name].settings) or 'none'}."
+    build.__doc__ = f"{name} ({row.source}); settings: {dict(row.settings) | {DECAY: row.decay}}."
     return build
 
 
-sgd, momentum, nesterov, adagrad, rmsprop, adam = map(_maker, TABLE)
+sgd, momentum, nesterov, adagrad, rmsprop, adam = map(_maker, list(TABLE)[:6])
+adadelta, adamax, nadam, amsgrad, adamw, lion = map(_maker, list(TABLE)[6:])
 
 
-def as_optimizer(value: Any, learning_rate: float | None = None) -> Optimizer:
-    """An optimizer from a name or from one made already."""
-    if isinstance(value, Optimizer):
-        return value if learning_rate is None else value.with_rate(learning_rate)
+def as_optimizer(value: Any, learning_rate: float | None = None, weight_decay: float | None = None) -> Optimizer:
+    """An optimizer from a name or from one made already, with another learning rate and weight decay when given."""
     if isinstance(value, str):
-        return make(value, learning_rate)
+        value = make(value)
+    if isinstance(value, Optimizer):
+        return value.changed(learning_rate, weight_decay)
     raise ConfigurationError(f"an optimizer is a name such as 'rmsprop' or sg.rmsprop(1e-3), not {value!r}")
 
 
-__all__ = ["adagrad", "adam", "momentum", "nesterov", "rmsprop", "sgd"]
+def update_formulas(name: str) -> Mapping[str, Expr]:
+    """The update of an optimizer over symbols, in the order of its assignments: each uses what those before it gave.
+
+    `w` weight, `g` gradient, `eta` learning rate, `t` step, and the settings by name (weight decay `lambda_`, where it
+    is decoupled). Raises ConfigurationError.
+
+    >>> from symgrad.formulas import formula
+    >>> print(formula(update_formulas("lion")))
+    w = (1 − η λ) w − η sign(β₁ m + (1 − β₁) g)
+    m = β₂ m + (1 − β₂) g
+    """
+    row = row_of(name)
+    w, g, rate, t = f.variable("w", ("n",)), f.variable("g", ("n",)), f.variable("eta"), f.variable("t")
+    state = {s: f.variable(s, () if s in row.numbers else ("n",)) for s in row.states}
+    numbers = {s: f.variable(SYMBOLS.get(s, s)) for s in row.settings}
+    before = decayed(w, g, rate, f.variable(SYMBOLS[DECAY]), True)[0] if row.decoupled else w
+    weight, new = row.update(before, g, rate, t, state, **numbers)
+    used = set(topological([weight]))
+    first = {s: value for s, value in new.items() if value in used}
+    last = {s: value for s, value in new.items() if value not in used}
+    known = {value: state[s] for s, value in first.items()}
+    names, values = [*first, "w", *last], [*first.values(), weight, *last.values()]
+    swapped = [cut(v, {a: b for a, b in known.items() if a is not v}) for v in values]
+    return dict(zip(names, swapped, strict=True))
+
+
+__all__ = [
+    "adadelta",
+    "adagrad",
+    "adam",
+    "adamax",
+    "adamw",
+    "amsgrad",
+    "lion",
+    "momentum",
+    "nadam",
+    "nesterov",
+    "rmsprop",
+    "sgd",
+]

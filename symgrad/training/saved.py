@@ -21,7 +21,7 @@ from symgrad.storage import atomic, checkpoint
 from symgrad.training.fit import Progress
 from symgrad.training.model import Model
 from symgrad.training.optimizers import make
-from symgrad.training.schedules import Schedule, as_schedule
+from symgrad.training.schedules import Schedule, as_schedule, warmup
 from symgrad.training.settings import Training
 
 if TYPE_CHECKING:
@@ -48,9 +48,13 @@ def _document(model: Model) -> Document:
             "settings": dict(training.optimizer.settings),
             "schedule": training.schedule.name,
             "schedule_settings": dict(training.schedule.settings),
+            "warmup": training.schedule.warmup,
+            "warmup_unit": training.schedule.unit,
             "batch_size": training.batch_size,
             "epochs": training.epochs,
             "dtype": training.dtype,
+            "clip_value": training.clip_value,
+            "clip_norm": training.clip_norm,
         },
     }
 
@@ -151,7 +155,12 @@ def _training(record: Mapping[str, Any], path: Path) -> Training:
             as_schedule(record["schedule"]).name,
             tuple((str(k), float(v)) for k, v in record["schedule_settings"].items()),
         )
-        return Training(optimizer, record["batch_size"], record["epochs"], schedule, str(record["dtype"]))
+        if record.get("warmup"):  # files written before there was a warm-up or clipping do not have these fields
+            schedule = warmup(record["warmup"], schedule, record["warmup_unit"])
+        return Training(
+            optimizer, record["batch_size"], record["epochs"], schedule, str(record["dtype"]),
+            record.get("clip_value"), record.get("clip_norm"),
+        )  # fmt: skip
     except (KeyError, TypeError, ValueError, AttributeError, SymgradError) as error:
         raise ModelError(f"{path}: the training record is damaged: {error}") from None
 

@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Callable
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
 
@@ -11,20 +12,28 @@ from symgrad.errors import ConfigurationError
 from symgrad.expression import losses
 from symgrad.expression.node import Expr
 from symgrad.training.optimizers import Optimizer, as_optimizer, rmsprop
-from symgrad.training.schedules import Schedule
+from symgrad.training.schedules import Schedule, as_schedule
 
 Metric = Callable[[Expr, Expr], Expr]
 
 
 @dataclass(frozen=True)
 class Training:
-    """How a model is trained unless told otherwise. Raises ConfigurationError for values that make no sense."""
+    """How a model is trained unless told otherwise. Raises ConfigurationError for values that make no sense.
+
+    `clip_value` bounds every entry of every gradient, `clip_norm` the norm of all gradients together.
+
+    >>> Training(clip_norm=1.0).changed(clip_value=0.5, learning_rate=0.01).clip_norm is None
+    True
+    """
 
     optimizer: Optimizer = field(default_factory=rmsprop)
     batch_size: int = 128
     epochs: int = 5
     schedule: Schedule = field(default_factory=Schedule)
     dtype: str = "float32"
+    clip_value: float | None = None
+    clip_norm: float | None = None
 
     def __post_init__(self) -> None:
         for name, low in (("batch_size", 1), ("epochs", 0)):
@@ -33,7 +42,32 @@ class Training:
                 raise ConfigurationError(f"{name} is a whole number from {low} on, not {value!r}")
         if self.dtype not in ("float32", "float64"):
             raise ConfigurationError(f"dtype is float32 or float64, not {self.dtype!r}")
+        for name in ("clip_value", "clip_norm"):
+            bound = getattr(self, name)
+            number = isinstance(bound, int | float) and not isinstance(bound, bool)
+            if bound is not None and not (number and 0 < bound < math.inf):
+                raise ConfigurationError(f"{name} is a positive number, not {bound!r}")
+        if self.clip_value is not None and self.clip_norm is not None:
+            raise ConfigurationError("gradients are clipped by value or by norm, not both: leave one out")
         as_optimizer(self.optimizer)
+
+    def changed(
+        self,
+        optimizer: object = None,
+        learning_rate: float | None = None,
+        weight_decay: float | None = None,
+        schedule: object = None,
+        **others: object,
+    ) -> Training:
+        """The same with other values; None leaves what is there. One way of clipping replaces the other."""
+        given: dict[str, Any] = {name: value for name, value in others.items() if value is not None}
+        clips = [name for name in ("clip_value", "clip_norm") if name in given]
+        if len(clips) == 1:
+            given[{"clip_value": "clip_norm", "clip_norm": "clip_value"}[clips[0]]] = None
+        if schedule is not None:
+            given["schedule"] = as_schedule(schedule)
+        chosen = self.optimizer if optimizer is None else optimizer
+        return replace(self, optimizer=as_optimizer(chosen, learning_rate, weight_decay), **given)
 
 
 @dataclass

@@ -19,6 +19,7 @@ from symgrad.expression import functions as f
 from symgrad.expression import sizes
 from symgrad.expression.node import Expr, leaves
 from symgrad.expression.ops import Constant
+from symgrad.training.clipping import clipped
 
 if TYPE_CHECKING:
     from symgrad.training.model import Model
@@ -50,13 +51,19 @@ class Plan:
 
     def _updates(self, gradients: Mapping[str, Expr]) -> list[tuple[Expr, Expr]]:
         """Every weight and state tensor with its new value, by the optimizer's formula."""
-        optimizer = self.model.training.optimizer
+        training = self.model.training
+        optimizer, gradients = training.optimizer, clipped(gradients, training.clip_value, training.clip_norm)
         updates: list[tuple[Expr, Expr]] = []
+        numbers: list[tuple[Expr, Expr]] = []  # last, because the loop over a weight reads what a number was before
         for name, parameter in self.model.parameters.items():
-            state = {s: f.variable(self._free(f"{name}_{s}"), parameter.shape) for s in optimizer.states}
+            shapes = {s: () if s in optimizer.numbers else parameter.shape for s in optimizer.states}
+            state = {s: f.variable(self._free(f"{name}_{s}"), shape) for s, shape in shapes.items()}
             weight, new = optimizer.update(parameter, gradients[name], self.rate, self.count, state)
-            updates += [(state[s], value) for s, value in new.items()] + [(parameter, weight)]
+            tensors = [(state[s], value) for s, value in new.items() if s not in optimizer.numbers]
+            numbers += [(state[s], value) for s, value in new.items() if s in optimizer.numbers]
+            updates += [*tensors, (parameter, weight)]
             self.states |= {leaf.name: leaf for leaf in state.values()}
+        updates += numbers
         values = simplify([value for _, value in updates])
         return [(leaf, value) for (leaf, _), value in zip(updates, values, strict=True)]
 
