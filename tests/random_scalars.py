@@ -30,6 +30,8 @@ UNARY = [
         ("cosh", 1.4, 2.2),
         ("tanh", 3, 1),
         ("erf", 3, 1),
+        ("erfc", 3, 2),
+        ("logerfc", 1.4, 3.1),
         ("sigmoid", 3, 1),
         ("softplus", 3, lambda b: b + 0.7),
         ("relu", 3, lambda b: b),

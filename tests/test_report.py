@@ -322,6 +322,7 @@ def test_an_interrupted_report_leaves_nothing_behind(tmp_path):
     code = """
         import os, signal, sys
         from symgrad.cli import app, reports
+        signal.signal(signal.SIGINT, signal.default_int_handler)  # a background job ignores Ctrl-C
         reports.report = lambda *a: os.kill(os.getpid(), signal.SIGINT)
         sys.exit(app.run(["report", "softmax-regression"]))
     """
