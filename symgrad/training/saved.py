@@ -137,13 +137,13 @@ def set_tensors(model: Model, tensors: Mapping[str, np.ndarray], path: Path) -> 
             raise ModelError(
                 f"{path} is a checkpoint of another model: {name} is {found} there, {parameter.shape} here"
             )
-        weights[name] = np.ascontiguousarray(tensors[name], model.training.dtype)
+        weights[name] = np.asarray(tensors[name], model.training.dtype, order="C")
     strange = [n for n in tensors if n not in weights and not n.startswith("state.")]
     if strange:
         raise ModelError(f"{path} is a checkpoint of another model: it holds {strange[0]}, which this model has not")
     for name, array in tensors.items():
         if name.startswith("state."):
-            state[name[6:]] = np.ascontiguousarray(array, model.training.dtype)
+            state[name[6:]] = np.asarray(array, model.training.dtype, order="C")
     model.weights, model.state = weights, state
 
 
@@ -151,10 +151,9 @@ def _training(record: Mapping[str, Any], path: Path) -> Training:
     try:
         settings = {str(k): float(v) for k, v in record["settings"].items()}
         optimizer = make(str(record["optimizer"]), float(record["learning_rate"]), **settings)
-        schedule = Schedule(
-            as_schedule(record["schedule"]).name,
-            tuple((str(k), float(v)) for k, v in record["schedule_settings"].items()),
-        )
+        plain = as_schedule(record["schedule"])
+        numbers = {str(k): float(v) for k, v in record["schedule_settings"].items()}
+        schedule = Schedule(plain.name, tuple((dict(plain.settings) | numbers).items()))
         if record.get("warmup"):  # files written before there was a warm-up or clipping do not have these fields
             schedule = warmup(record["warmup"], schedule, record["warmup_unit"])
         return Training(

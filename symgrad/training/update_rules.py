@@ -134,8 +134,8 @@ TABLE: dict[str, Row] = {
         "learning rate 0.001, epsilon 1e-7, psi 1", numbers=("c",),
     ),
     "amsgrad": Row(
-        ("m", "v", "h"), _amsgrad, 0.001, "Reddi, Kale and Kumar 2018, algorithm 2, with Adam's corrections", {**BETAS, "epsilon": 1e-8},
-        "epsilon 1e-7, added before v is corrected",
+        ("m", "v", "h"), _amsgrad, 0.001, "Reddi, Kale and Kumar 2018, algorithm 2, with Adam's corrections",
+        {**BETAS, "epsilon": 1e-8}, "epsilon 1e-7, added before v is corrected",
     ),
     "adamw": Row(
         ("m", "v"), _adam, 0.001, "Loshchilov and Hutter 2019, algorithm 2", {**BETAS, "epsilon": 1e-8},
