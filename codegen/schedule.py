@@ -12,6 +12,7 @@ from __future__ import annotations
 from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass, field
 
+from symgrad.errors import CompileError
 from symgrad.expression import ops
 from symgrad.expression.node import Expr, make, rebuild, topological, users
 from symgrad.expression.ops import Constant, Contraction, Elementwise, Leaf, Named
@@ -261,7 +262,7 @@ def make_schedule(
             stages.append(Stage([node], [None], only_training=node not in forward))
     stages += _update_stages(assignments, stored)
     _fuse_products(stages, order, stored, {plain_view(w) for w in wanted.values()})
-    check_updates(stages, stored)
+    stages = order_updates(stages, stored)
     inputs = {n.op.name: n for n in order if isinstance(n.op, Leaf)} | {leaf.name: leaf for leaf, _ in assignments}
     return Schedule(stages, wanted, assignments, inputs, names, stored)
 
@@ -328,13 +329,28 @@ def _entrywise_ends(node: Expr, using: Mapping[Expr, list[Expr]], home: Mapping[
     return ends
 
 
-def check_updates(stages: Sequence[Stage], stored: set[Expr]) -> None:
-    """Overwriting in place is right: an update reads no leaf that an earlier one has overwritten."""
-    written: set[Expr] = set()
-    for stage in stages:
-        read = {
-            n for node in stage.nodes for n in topological([node], stop=lambda n: n in stored) if isinstance(n.op, Leaf)
-        }
-        clash = read & written
-        assert not clash, f"an update reads {', '.join(sorted(n.name for n in clash))} after it was overwritten"
-        written |= {t for t in stage.targets if t is not None}
+def _leaves_read(stage: Stage, stored: set[Expr]) -> set[Expr]:
+    return {n for node in stage.nodes for n in topological([node], stop=stored.__contains__) if isinstance(n.op, Leaf)}
+
+
+def order_updates(stages: Sequence[Stage], stored: set[Expr]) -> list[Stage]:
+    """The stages with the updates in an order in which none reads a leaf that an earlier one has overwritten.
+
+    Raises CompileError where there is none: two weights whose new values both need the other's old one.
+    """
+    left = [s for s in stages if s.targets != [None] * len(s.targets)]
+    updating = {id(s) for s in left}
+    first = [s for s in stages if id(s) not in updating]
+    reads = {id(s): _leaves_read(s, stored) for s in left}
+    done: list[Stage] = []
+    while left:
+        free = (s for s in left if not any(set(s.targets) & reads[id(other)] for other in left if other is not s))
+        chosen = next(free, None)
+        if chosen is None:
+            names = ", ".join(t.name for s in left for t in s.targets if t is not None)
+            raise CompileError(
+                f"no kernel can train this yet: the new values of {names} all need each other's old ones"
+            )
+        left = [s for s in left if s is not chosen]
+        done.append(chosen)
+    return first + done

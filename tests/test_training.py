@@ -254,3 +254,22 @@ def test_parameters_that_are_numbers(optimizer):
         model.fit(inputs, 2 * inputs + 1)
         trained.append(np.array([float(model.weights[n].reshape(())) for n in ("a", "b")]))
     assert np.allclose(*trained, rtol=1e-12) and trained[0].any()
+
+
+@pytest.mark.parametrize("optimizer", ["sgd", "adam"])
+def test_a_weight_that_scales_a_product_is_updated_after_it_was_read(optimizer):
+    """The gradient by w contains k, and the one by k contains w: both must see the old values."""
+    x, t = sg.variable("x", ("N", 3)), sg.variable("t", ("N",))
+    k, w = sg.parameter("k", (), init=0.5), sg.parameter("w", (3,), init=[0.1, 0.2, 0.3])
+    made = sg.Model(inputs=[x], targets=[t], output=k * (x @ w), loss=sg.mean((k * (x @ w) - t) ** 2))
+    made.compile(optimizer=optimizer, learning_rate=0.1, batch_size=4, dtype="float64")
+    rows = np.random.default_rng(0).normal(size=(4, 3))
+    answers = rows @ [1.0, 2.0, 3.0]
+    made.fit(rows, answers, epochs=1)
+    residual = 0.5 * (rows @ [0.1, 0.2, 0.3]) - answers
+    by_k, by_w = 2 * np.mean(residual * (rows @ [0.1, 0.2, 0.3])), rows.T @ residual / 4
+    if optimizer == "sgd":
+        assert np.isclose(made.weights["k"], 0.5 - 0.1 * by_k)
+        assert np.allclose(made.weights["w"], np.array([0.1, 0.2, 0.3]) - 0.1 * by_w)
+    else:
+        assert np.isclose(made.weights["k"], 0.5 - 0.1 * np.sign(by_k), atol=1e-6)

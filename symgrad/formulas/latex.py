@@ -107,8 +107,8 @@ def _write(tree: Math) -> str:
         case Entries(part, letters):
             return rf"\left[{_write(part)}\right]{_letters(letters)}"
         case Derivative(of, by):
-            parts = r" \, ".join(rf"\partial {_write(part)}" + _raised(power) for part, power in tree.powers)
-            return rf"\frac{{\partial{_raised(len(by))} {_write(of)}}}{{{parts}}}"
+            under = r" \, ".join(rf"\partial {_write(part)}" + _raised(power) for part, power in tree.powers)
+            return rf"\frac{{\partial{_raised(len(by))} {_write(of)}}}{{{under}}}"
         case Braced(part, label):
             return rf"\underbrace{{{_write(part)}}}_{{\text{{{escaped(label)}}}}}"
         case Parentheses(part):
