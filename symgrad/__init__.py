@@ -28,6 +28,18 @@ _WHERE = {
     "symgrad.expression.losses": (
         "mean_squared_error softmax_cross_entropy cross_entropy binary_cross_entropy accuracy mean_absolute_error"
     ),
+    "symgrad.expression.more_losses": (
+        "huber log_cosh hinge squared_hinge binary_focal_loss kl_divergence poisson_nll gaussian_nll cosine_distance "
+        "l1 l2"
+    ),
+    "symgrad.expression.activations": (
+        "gelu silu swish elu selu leaky_relu prelu relu6 hard_sigmoid hard_tanh hard_silu hard_swish softsign mish "
+        "log_sigmoid softmin maxout"
+    ),
+    "symgrad.expression.normalization": (
+        "var std norm l2_normalize cosine_similarity squared_distance standardize layer_norm rms_norm"
+    ),
+    "symgrad.expression.matrices": "flatten trace diagonal diag kron",
     "symgrad.expression.node": "Expr constant",
     "symgrad.expression.parse": "parse",
     "symgrad.expression.scalar_functions": "elementwise to_sympy",
@@ -79,10 +91,14 @@ if TYPE_CHECKING:
     from symgrad.data import Dataset as Dataset
     from symgrad.data import mnist as mnist
     from symgrad.errors import *  # noqa: F403
+    from symgrad.expression.activations import *  # noqa: F403
     from symgrad.expression.functions import *  # noqa: F403
     from symgrad.expression.losses import *  # noqa: F403
+    from symgrad.expression.matrices import *  # noqa: F403
+    from symgrad.expression.more_losses import *  # noqa: F403
     from symgrad.expression.node import Expr as Expr
     from symgrad.expression.node import constant as constant
+    from symgrad.expression.normalization import *  # noqa: F403
     from symgrad.expression.parse import parse as parse
     from symgrad.expression.scalar_functions import elementwise as elementwise
     from symgrad.expression.scalar_functions import to_sympy as to_sympy

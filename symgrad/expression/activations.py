@@ -30,7 +30,8 @@ def gelu(x: object, approximate: str = "none") -> Expr:
     """x Φ(x), Φ the distribution function of the standard normal (Hendrycks and Gimpel 2016), in the shape of x.
 
     Written with erfc, which is exact where Φ is close to 0. approximate="tanh" is their x (1 + tanh(u)) / 2 with
-    u = √(2/π) (x + 0.044715 x³), written x σ(2 u), which is the same and exact in the left tail. Raises ExpressionError.
+    u = √(2/π) (x + 0.044715 x³), written x σ(2 u), which is the same and exact in the left tail. Raises
+    ExpressionError.
 
     >>> print(gelu(f.variable("x", ("N", 3))))
     x ⊙ erfc(−x / √2) / 2
@@ -190,9 +191,9 @@ def softmin(x: object, axis: f.Axes = -1) -> Expr:
 
 
 def maxout(x: object, pieces: int, axis: int = -1) -> Expr:
-    """The largest of each `pieces` neighbours along an axis (Goodfellow et al. 2013): (N, m k) gives (N, m) for k pieces.
+    """The largest of each `pieces` neighbours along an axis (Goodfellow et al. 2013).
 
-    Equal neighbours share the derivative. Raises ShapeError when the axis does not divide into so many pieces.
+    (N, m k) gives (N, m) for k pieces. Equal neighbours share the derivative. Raises ShapeError when the axis does not divide into so many pieces.
 
     >>> maxout(f.variable("x", ("N", 6)), 2).shape
     ('N', 3)
@@ -210,6 +211,7 @@ def maxout(x: object, pieces: int, axis: int = -1) -> Expr:
 
 def table() -> dict[str, Callable[..., Any]]:
     """The activations that may stand in a formula given as text, by name."""
-    listed = (gelu, silu, swish, elu, selu, leaky_relu, prelu, relu6, hard_sigmoid, hard_tanh, hard_silu, softsign, mish)
-    named = {function.__name__: function for function in (*listed, log_sigmoid, softmin, maxout)}
+    smooth = (gelu, silu, swish, elu, selu, softsign, mish, log_sigmoid, softmin)
+    kinked = (leaky_relu, prelu, relu6, hard_sigmoid, hard_tanh, hard_silu, maxout)
+    named = {function.__name__: function for function in (*smooth, *kinked)}
     return named | {"hard_swish": hard_swish}

@@ -6,6 +6,9 @@ identities of `calculus` see to it, nothing is written down here.
 
 from __future__ import annotations
 
+from collections.abc import Callable
+from typing import Any
+
 from symgrad.errors import ExpressionError, ShapeError
 from symgrad.expression import functions as f
 from symgrad.expression import sizes
@@ -52,8 +55,35 @@ def mean_squared_error(prediction: object, target: object) -> Expr:
     return f.mean((p - y) ** 2)
 
 
-def softmax_cross_entropy(logits: object, target: object) -> Expr:
+def _smoothed(y: Expr, label_smoothing: float, loss: str) -> Expr:
+    """Targets mixed with the uniform distribution: (1 - s) y + s / K for K classes (Szegedy et al. 2016, section 7)."""
+    if not (isinstance(label_smoothing, int | float) and 0 <= label_smoothing < 1):
+        raise ExpressionError(f"{loss}: label_smoothing is a share from 0 to below 1, not {label_smoothing!r}")
+    return y if label_smoothing == 0 else (1 - label_smoothing) * y + label_smoothing / f.size(y.shape[-1])
+
+
+def _mean_surprise(logarithm: Expr, y: Expr, label_smoothing: float, class_weights: object, loss: str) -> Expr:
+    """-Σ y log p along the last axis, mean over the batch: plain, or with weights of classes a weighted mean."""
+    smooth = _smoothed(y, label_smoothing, loss)
+    if class_weights is None:
+        return f.mean(-f.sum(smooth * logarithm, axis=-1))
+    w = as_expr(class_weights)
+    if w.ndim != 1 or not sizes.same(w.shape[0], y.shape[-1]):
+        raise ShapeError(
+            f"{loss}: class_weights {w.label} {sizes.text(w.shape)} do not fit {y.shape[-1]} classes: give a vector "
+            "with one weight for each"
+        )
+    return -f.sum(w * smooth * logarithm) / f.sum(w * y)
+
+
+def softmax_cross_entropy(
+    logits: object, target: object, label_smoothing: float = 0.0, class_weights: object = None
+) -> Expr:
     """Cross-entropy of softmax(logits), mean over the batch; a softmax passed as logits is an error.
+
+    `label_smoothing` s replaces the targets y by (1 - s) y + s / K for K classes. `class_weights`, a vector of K
+    numbers, makes the mean a weighted one: -Σ w y log p over rows and classes, divided by Σ w y, there with y as they
+    are given. Raises ShapeError, ExpressionError.
 
     >>> z, y = f.variable("z", ("N", 10)), f.labels("y", ("N",), classes=10)
     >>> softmax_cross_entropy(z, y).shape
@@ -65,14 +95,23 @@ def softmax_cross_entropy(logits: object, target: object) -> Expr:
             f"{z.label} is a softmax already: pass the logits, or use sg.cross_entropy for probabilities"
         )
     y = _targets(z, target, "softmax_cross_entropy")
-    return f.mean(-f.sum(y * f.log_softmax(z), axis=-1))
+    return _mean_surprise(f.log_softmax(z), y, label_smoothing, class_weights, "softmax_cross_entropy")
 
 
-def cross_entropy(probabilities: object, target: object) -> Expr:
-    """-sum(target * log(probabilities)) along the last axis, mean over the batch."""
+def cross_entropy(
+    probabilities: object, target: object, label_smoothing: float = 0.0, class_weights: object = None
+) -> Expr:
+    """-sum(target * log(probabilities)) along the last axis, mean over the batch.
+
+    `label_smoothing` and `class_weights` as in softmax_cross_entropy. Raises ShapeError, ExpressionError.
+
+    >>> p, y = f.variable("p", ("N", 3)), f.labels("y", ("N",), classes=3)
+    >>> cross_entropy(p, y, class_weights=[1.0, 2.0, 4.0]).shape
+    ()
+    """
     p = as_expr(probabilities)
     y = _targets(p, target, "cross_entropy")
-    return f.mean(-f.sum(y * f.log(p), axis=-1))
+    return _mean_surprise(f.log(p), y, label_smoothing, class_weights, "cross_entropy")
 
 
 def binary_cross_entropy(prediction: object, target: object, from_logits: bool = False) -> Expr:
@@ -107,6 +146,12 @@ def accuracy(output: Expr, target: Expr) -> Expr:
 def mean_absolute_error(output: Expr, target: Expr) -> Expr:
     """mean(|output - target|) over all entries."""
     return f.mean(f.absolute(output - target))
+
+
+def table() -> dict[str, Callable[..., Any]]:
+    """The losses that may stand in a formula given as text, by name."""
+    squares = (mean_squared_error, mean_absolute_error)
+    return {loss.__name__: loss for loss in (*squares, softmax_cross_entropy, cross_entropy, binary_cross_entropy)}
 
 
 METRICS = {"accuracy": accuracy, "mean_absolute_error": mean_absolute_error, "mean_squared_error": mean_squared_error}

@@ -45,9 +45,9 @@ def huber(prediction: object, target: object, delta: float = 1.0) -> Expr:
 
 
 def log_cosh(prediction: object, target: object) -> Expr:
-    """The mean of log(cosh(r)), r = prediction - target, written r + softplus(-2 r) - log(2), which never overflows.
+    """The mean of log(cosh(r)), r = prediction - target (Green 1990); its derivative is tanh(r). Raises ShapeError.
 
-    Its derivative is tanh(r). Raises ShapeError.
+    Written r + softplus(-2 r) - log(2), which is the same and does not overflow where cosh does.
 
     >>> print(log_cosh(f.variable("p", (3,)), f.variable("t", (3,))))
     Σᵢ (p − t + softplus(−2 (p − t)) − log(2)) / 3

@@ -27,7 +27,7 @@ def _root(squares: Expr) -> Expr:
 
 
 def var(x: object, axis: f.Axes = None, keepdims: bool = False) -> Expr:
-    """mean((x - mean(x))²) along axes (all by default): NumPy's var, divided by the number of entries. Raises ShapeError.
+    """mean((x - mean(x))²) along axes (all by default), as NumPy's: divided by the number of entries. Raises ShapeError.
 
     >>> var(f.variable("x", ("N", 3)), axis=0).shape
     (3,)
@@ -79,7 +79,10 @@ def cosine_similarity(a: object, b: object, axis: int = -1) -> Expr:
     >>> cosine_similarity(f.variable("a", ("N", 3)), f.variable("b", ("N", 3))).shape
     ('N',)
     """
-    return f.sum(l2_normalize(a, axis) * l2_normalize(b, axis), axis)
+    left, right = as_expr(a), as_expr(b)
+    squares = f.sum(left**2, axis), f.sum(right**2, axis)
+    lengths = [f.sqrt(s + _zeros(s)) for s in squares]
+    return f.sum(left * right, axis) / (lengths[0] * lengths[1])
 
 
 def squared_distance(a: object, b: object, axis: f.Axes = -1) -> Expr:
@@ -140,7 +143,9 @@ def _with(gain: object, x: Expr, bias: object) -> Expr:
 
 def _positive(eps: object, function: str) -> None:
     if not (isinstance(eps, int | float) and eps > 0):
-        raise ExpressionError(f"{function}: eps is a number above 0, which keeps the root's derivative finite, not {eps!r}")
+        raise ExpressionError(
+            f"{function}: eps is a number above 0, which keeps the root's derivative finite, not {eps!r}"
+        )
 
 
 def table() -> dict[str, Callable[..., Any]]:

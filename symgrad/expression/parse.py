@@ -12,7 +12,7 @@ from collections.abc import Callable, Mapping
 from typing import Any
 
 from symgrad.errors import ExpressionError
-from symgrad.expression import functions
+from symgrad.expression import activations, functions, losses, matrices, more_losses, normalization
 from symgrad.expression.node import Expr, as_expr
 
 LENGTH, DEPTH, POWER = 10_000, 100, 1_000
@@ -23,7 +23,17 @@ BINARY: dict[type[ast.AST], Callable[[Any, Any], Any]] = {
     ast.LtE: lambda a, b: a <= b, ast.Gt: lambda a, b: a > b, ast.GtE: lambda a, b: a >= b,
     ast.Eq: functions.equal, ast.NotEq: functions.not_equal,
 }  # fmt: skip
-KEYWORDS = ("axis", "keepdims", "shape", "axes", "classes")
+FUNCTIONS = {
+    name: function
+    for module in (functions, activations, normalization, matrices, losses, more_losses)
+    for name, function in module.table().items()
+}
+KEYWORDS = (
+    *("axis", "keepdims", "shape", "axes", "classes"),
+    *("approximate", "beta", "alpha", "slope", "pieces", "gain", "bias", "eps"),
+    *("delta", "gamma", "from_logits", "from_log", "label_smoothing", "class_weights"),
+)
+TEXTS = ("einsum", "approximate")  # the function and the argument that take a text
 
 
 def fail(node: ast.AST, text: str, reason: str) -> ExpressionError:
@@ -120,17 +130,18 @@ def _call(
     text: str,
     inner: Callable[[ast.AST], Any],
 ) -> Any:
-    function = functions.table().get(name)
+    function = FUNCTIONS.get(name)
     if function is None:
-        raise fail(node, text, f"there is no function {name}; there are: {', '.join(sorted(functions.table()))}")
+        raise fail(node, text, f"there is no function {name}; there are: {', '.join(sorted(FUNCTIONS))}")
     strange = [k.arg for k in keywords if k.arg not in KEYWORDS]
     if strange:
         raise fail(node, text, f"{name} has no argument {strange[0]}")
-    values = [
-        a.value if isinstance(a, ast.Constant) and isinstance(a.value, str) and name == "einsum" else inner(a)
-        for a in args
-    ]
+
+    def value(part: ast.expr, owner: str) -> Any:
+        told = isinstance(part, ast.Constant) and isinstance(part.value, str) and owner in TEXTS
+        return part.value if told and isinstance(part, ast.Constant) else inner(part)
+
     try:
-        return function(*values, **{str(k.arg): inner(k.value) for k in keywords})
+        return function(*[value(a, name) for a in args], **{str(k.arg): value(k.value, str(k.arg)) for k in keywords})
     except TypeError as error:
         raise fail(node, text, f"{name}: {error}") from None
