@@ -193,7 +193,8 @@ def softmin(x: object, axis: f.Axes = -1) -> Expr:
 def maxout(x: object, pieces: int, axis: int = -1) -> Expr:
     """The largest of each `pieces` neighbours along an axis (Goodfellow et al. 2013).
 
-    (N, m k) gives (N, m) for k pieces. Equal neighbours share the derivative. Raises ShapeError when the axis does not divide into so many pieces.
+    (N, m k) gives (N, m) for k pieces. Equal neighbours share the derivative. Raises ShapeError when the axis does not
+    divide into so many pieces.
 
     >>> maxout(f.variable("x", ("N", 6)), 2).shape
     ('N', 3)

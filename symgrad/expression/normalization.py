@@ -27,7 +27,7 @@ def _root(squares: Expr) -> Expr:
 
 
 def var(x: object, axis: f.Axes = None, keepdims: bool = False) -> Expr:
-    """mean((x - mean(x))²) along axes (all by default), as NumPy's: divided by the number of entries. Raises ShapeError.
+    """mean((x - mean(x))²) along axes (all by default), as in NumPy: over the number of entries. Raises ShapeError.
 
     >>> var(f.variable("x", ("N", 3)), axis=0).shape
     (3,)
