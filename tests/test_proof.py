@@ -126,3 +126,10 @@ def test_points_respect_kinds_and_labels():
         [sg.sum(sg.one_hot(y, 2)), sg.sum(sg.log(sg.parameter("p", (50,))))], np.random.default_rng(0)
     )
     assert set(values["y"]) <= {0, 1} and (values["p"] > 0).all()
+
+
+def test_what_rows_are_declared_to_sum_to_is_kept_in_every_check():
+    """The gradient of a cross-entropy with probabilities as targets uses that they sum to one."""
+    z, share = sg.parameter("z", ("N", 3)), sg.variable("share", ("N", 3), normalized=True)
+    stamp = sg.check(sg.mean(sg.sum(-share * sg.log(sg.softmax(z)), axis=1)), z)
+    assert stamp.lines == 1 and not stamp.unjudged

@@ -133,6 +133,9 @@ class Point:
     def __init__(self, lines: Lines, random: np.random.Generator, lowest: int) -> None:
         self.random, self.lowest, self.values = random, lowest, dict[Any, Any]()
         self._known: dict[Expr, np.ndarray] = {}
+        for leaf in leaves([lines.loss]).values():
+            if isinstance(leaf.op, ops.Variable) and leaf.op.normalized:
+                self._set(leaf, self._rows_of_one(leaf.shape))
         for name, body in lines.bodies.items():
             self._set(lines.symbols[name], self.numbers(body))
         for name in reversed(lines.bodies):
@@ -142,6 +145,11 @@ class Point:
                 for index in np.ndindex(*symbol.shape):
                     slopes[index] = self.slope(lines.holding(symbol), entry_symbol(symbol, index))
                 self._set(lines.deltas[name], slopes)
+
+    def _rows_of_one(self, shape: Sequence[int]) -> np.ndarray:
+        """Random positive rationals whose sum along the last axis is one, as the leaf was declared."""
+        parts = np.vectorize(sympy.Integer, otypes=[object])(self.random.integers(1, 900, tuple(shape)))
+        return np.asarray(parts / parts.sum(-1, keepdims=True), dtype=object)
 
     def _set(self, symbol: Expr, numbers: np.ndarray) -> None:
         for index in np.ndindex(*symbol.shape):
