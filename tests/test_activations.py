@@ -38,7 +38,9 @@ CASES = {
     "mish": (sg.mish(x), lambda v: v * np.tanh(SOFTPLUS(v)), ()),
     "log_sigmoid": (sg.log_sigmoid(x), lambda v: -SOFTPLUS(-v), ()),
 }  # fmt: skip
-FAR = np.array([1e4, -1e4, 300.0, -300, 88.5, -88.5, 40, -40, 15, -15, 6, -6, 3, -3, 1, -1, 0.5, -0.5, 1e-20, 0.0, -0.0])
+FAR = np.array(
+    [1e4, -1e4, 300.0, -300, 88.5, -88.5, 40, -40, 15, -15, 6, -6, 3, -3, 1, -1, 0.5, -0.5, 1e-20, 0.0, -0.0]
+)
 NEAR = np.array([-4.3, -2.1, -0.7, -0.31, 0.2, 0.9, 1.7, 2.6, 4.4, 7.1])  # no kink within a step
 ORDERS = {}  # the value, its derivative, and the derivative of that plus x: a line has no second derivative by itself
 for _name, (_value, _, _) in CASES.items():

@@ -18,13 +18,14 @@ from symgrad.expression.node import Expr, check_name, make, topological
 from symgrad.expression.scalars import TABLE
 
 NODES = 100_000
+FACTORS = 16
 DTYPES = ("|b1", "|i1", "<i2", "<i4", "<i8", "|u1", "<u2", "<u4", "<u8", "<f4", "<f8", "<f2")
 _OPS = {op.__name__: op for op in ops.OPS}
 _serials = itertools.count(1 << 32)
 
 
 def expression_to_json(expressions: Sequence[Expr]) -> dict[str, Any]:
-    """Expressions as a JSON document. Raises ExpressionError for sizes that are arithmetic on names.
+    """Expressions as a JSON document. Raises ExpressionError for sizes that are sums of names.
 
     >>> from symgrad.expression.functions import variable
     >>> x = variable("x", ("N",))
@@ -48,9 +49,12 @@ def _plain(value: Any) -> Any:
         return base64.b64encode(value).decode()
     if isinstance(value, int | str | bool):
         return value
-    raise ExpressionError(
-        f"the size {value} is arithmetic on names, which a model file cannot hold; give that axis a name of its own"
-    )
+    number, powers = sizes.factors(value)
+    if not all(isinstance(name, str) for name in powers):
+        raise ExpressionError(
+            f"the size {value} is a sum of names, which a model file cannot hold; give that axis a name of its own"
+        )
+    return {"product": [number, *(name for name, power in sorted(powers.items()) for _ in range(power))]}
 
 
 def expression_from_json(document: Mapping[str, Any], origin: str = "a model file") -> list[Expr]:
@@ -116,6 +120,15 @@ def _checked(name: str, value: Any, kind: str) -> Any:
 
 
 def _size(value: Any) -> Any:
+    if isinstance(value, dict):  # 3 N, the number of entries that a mean over an (N, 3) array divides by
+        (factors,) = (value[key] for key in value if key == "product")
+        if (
+            not isinstance(factors, list)
+            or not 1 <= len(factors) <= FACTORS
+            or any(isinstance(f, dict) for f in factors)
+        ):
+            raise ValueError(f"{str(value)[:40]} is not a product of sizes")
+        return sizes.times(_size(factor) for factor in factors)
     if not sizes.is_size(value) or (isinstance(value, int) and value > 1 << 40):
         raise ValueError(f"{value!r} is not a size")
     return value

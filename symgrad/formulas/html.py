@@ -123,8 +123,8 @@ def _write(tree: Math) -> str:
         case Entries(part, letters):
             return _letters(_fence("[", _write(part), "]"), letters)
         case Derivative(of, by):
-            below = [_row(_sign("∂"), _raised(_write(x), power)) for x, power in tree.powers]
-            return f"<mfrac>{_row(_raised(_sign('∂'), len(by)), _write(of))}{_row(*below)}</mfrac>"
+            taken_by = [_row(_sign("∂"), _raised(_write(x), power)) for x, power in tree.powers]
+            return f"<mfrac>{_row(_raised(_sign('∂'), len(by)), _write(of))}{_row(*taken_by)}</mfrac>"
         case Braced(part, label):
             under = f'<munder><mrow>{_write(part)}</mrow><mo stretchy="true">⏟</mo></munder>'
             return f"<munder>{under}<mtext>{escape(label)}</mtext></munder>"

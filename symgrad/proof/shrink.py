@@ -79,14 +79,14 @@ def rebuilt(expressions: Sequence[Expr], table: dict[Size, int]) -> list[Expr]:
         if isinstance(node.op, ops.Extent):
             done[node] = make(ops.Cast("real"), as_expr(int(small(node.op.size))))
             continue
-        result = make(_with_sizes(node.op, small, shape), *args)
+        result = make(_with_sizes(node.op, small, shape, args), *args)
         if result.shape != shape(node.shape):
             raise ExpressionError(f"{node.label} {sizes.text(node.shape)} cannot be made smaller")
         done[node] = result
     return [done[e] for e in expressions]
 
 
-def _with_sizes(op: ops.Op, small: Any, shape: Any) -> ops.Op:
+def _with_sizes(op: ops.Op, small: Any, shape: Any, args: Sequence[Expr]) -> ops.Op:
     """An op with its own sizes changed."""
     match op:
         case ops.Variable():
@@ -94,7 +94,7 @@ def _with_sizes(op: ops.Op, small: Any, shape: Any) -> ops.Op:
         case ops.Parameter():
             return dataclasses.replace(op, shape=shape(op.shape))
         case ops.Reshape():
-            return _reshape(op, shape)
+            return _reshape(op, shape(op.shape), args)
         case ops.Constant() if op.shape:
             array = op.array[tuple(slice(int(s)) for s in shape(op.shape))]
             return ops.Constant(op.dtype, array.shape, np.ascontiguousarray(array).tobytes())
@@ -107,7 +107,9 @@ def _with_sizes(op: ops.Op, small: Any, shape: Any) -> ops.Op:
     return op
 
 
-def _reshape(op: ops.Reshape, shape: Any) -> ops.Op:
-    if shape(op.shape) != op.shape:
+def _reshape(op: ops.Reshape, shape: Shape, args: Sequence[Expr]) -> ops.Op:
+    """A reshape whose names became numbers; a number in it stays, and the entries must still fit."""
+    kept = all(new == old for new, old in zip(shape, op.shape, strict=True) if isinstance(old, int))
+    if not kept or not sizes.same(sizes.times(shape), sizes.times(args[0].shape)):
         raise ExpressionError(f"a reshape to {sizes.text(op.shape)} ties sizes together")
-    return op
+    return ops.Reshape(shape)
