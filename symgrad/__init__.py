@@ -39,7 +39,20 @@ _WHERE = {
     "symgrad.expression.normalization": (
         "var std norm l2_normalize cosine_similarity squared_distance standardize layer_norm rms_norm"
     ),
-    "symgrad.expression.matrices": "flatten trace diagonal diag kron",
+    "symgrad.expression.matrices": (
+        "flatten trace diagonal diag kron symmetric inverse determinant logdet cholesky solve"
+    ),
+    "symgrad.expression.movement": (
+        "flip pad concatenate stack split expand_dims squeeze swapaxes broadcast_to ones_like arange tril triu cumsum "
+        "prod"
+    ),
+    "symgrad.expression.convolution": (
+        "windows conv2d conv1d max_pool2d average_pool2d max_pool1d average_pool1d global_average_pool2d"
+    ),
+    "symgrad.expression.layers": "dropout batch_norm embedding attention",
+    "symgrad.expression.recurrent": "scan lstm_cell gru_cell",
+    "symgrad.expression.declare": "state noise",
+    "symgrad.expression.forms": "in_training assigned training_form evaluation_form",
     "symgrad.expression.node": "Expr constant",
     "symgrad.expression.parse": "parse",
     "symgrad.expression.scalar_functions": "elementwise to_sympy",
@@ -92,14 +105,21 @@ if TYPE_CHECKING:
     from symgrad.data import mnist as mnist
     from symgrad.errors import *  # noqa: F403
     from symgrad.expression.activations import *  # noqa: F403
+    from symgrad.expression.convolution import *  # noqa: F403
+    from symgrad.expression.declare import noise as noise
+    from symgrad.expression.declare import state as state
+    from symgrad.expression.forms import *  # noqa: F403
     from symgrad.expression.functions import *  # noqa: F403
+    from symgrad.expression.layers import *  # noqa: F403
     from symgrad.expression.losses import *  # noqa: F403
     from symgrad.expression.matrices import *  # noqa: F403
     from symgrad.expression.more_losses import *  # noqa: F403
+    from symgrad.expression.movement import *  # noqa: F403
     from symgrad.expression.node import Expr as Expr
     from symgrad.expression.node import constant as constant
     from symgrad.expression.normalization import *  # noqa: F403
     from symgrad.expression.parse import parse as parse
+    from symgrad.expression.recurrent import *  # noqa: F403
     from symgrad.expression.scalar_functions import elementwise as elementwise
     from symgrad.expression.scalar_functions import to_sympy as to_sympy
     from symgrad.expression.serialize import (

@@ -12,7 +12,17 @@ from collections.abc import Callable, Mapping
 from typing import Any
 
 from symgrad.errors import ExpressionError
-from symgrad.expression import activations, functions, losses, matrices, more_losses, normalization
+from symgrad.expression import (
+    activations,
+    convolution,
+    functions,
+    layers,
+    losses,
+    matrices,
+    more_losses,
+    movement,
+    normalization,
+)
 from symgrad.expression.node import Expr, as_expr
 
 LENGTH, DEPTH, POWER = 10_000, 100, 1_000
@@ -23,17 +33,19 @@ BINARY: dict[type[ast.AST], Callable[[Any, Any], Any]] = {
     ast.LtE: lambda a, b: a <= b, ast.Gt: lambda a, b: a > b, ast.GtE: lambda a, b: a >= b,
     ast.Eq: functions.equal, ast.NotEq: functions.not_equal,
 }  # fmt: skip
+MODULES = (functions, movement, activations, normalization, matrices, convolution, layers, losses, more_losses)
 FUNCTIONS = {
     name: function
-    for module in (functions, activations, normalization, matrices, losses, more_losses)
+    for module in MODULES
     for name, function in module.table().items()
 }
 KEYWORDS = (
     *("axis", "keepdims", "shape", "axes", "classes"),
     *("approximate", "beta", "alpha", "slope", "pieces", "gain", "bias", "eps"),
+    *("size", "strides", "stride", "padding", "dilation", "widths", "causal", "mask"),
     *("delta", "gamma", "from_logits", "from_log", "label_smoothing", "class_weights"),
 )
-TEXTS = ("einsum", "approximate")  # the function and the argument that take a text
+TEXTS = ("einsum", "approximate", "padding")  # the function and the argument that take a text
 
 
 def fail(node: ast.AST, text: str, reason: str) -> ExpressionError:

@@ -92,6 +92,24 @@ def plus(sizes: Iterable[Size]) -> Any:
     return sympy.Add(number, *terms).expand()
 
 
+def total(sizes: Iterable[Size]) -> Size:
+    """The sum of sizes, as a size.
+
+    >>> total([2, 3]), total(["N", 0])
+    (5, 'N')
+    """
+    return _plain(plus(sizes))
+
+
+def shifted(size: Size, by: int) -> Size:
+    """A size and a number more, or less.
+
+    >>> shifted(5, -2), shifted("N", 0)
+    (3, 'N')
+    """
+    return size + by if isinstance(size, int) else total([size, by])
+
+
 def quotient(total: Size, part: Size) -> Size | None:
     """total / part when that is a size again (`reshape(..., -1)`), else None."""
     if isinstance(total, int) and isinstance(part, int):
