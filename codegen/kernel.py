@@ -18,9 +18,10 @@ from symgrad.codegen import cache, native, tiles
 from symgrad.codegen.names import size_text
 from symgrad.codegen.pool import Pool
 from symgrad.codegen.program import Assembled, assemble, dtype_of
-from symgrad.codegen.schedule import make_schedule, plain_view
+from symgrad.codegen.multiply import BLOCK
+from symgrad.codegen.schedule import make_schedule
 from symgrad.codegen.source import source
-from symgrad.codegen.stages import BLOCK
+from symgrad.codegen.views import plain_view
 from symgrad.errors import BindingError, CompileError
 from symgrad.expression import binding, ops, sizes
 from symgrad.expression.node import Expr, leaves, topological
@@ -74,7 +75,7 @@ class Machine:
         """Addresses of each thread's scratch: for the tiles, and for rows of fused products."""
         if threads not in self._own:
             real = np.dtype(self.assembled.program.real)
-            width = max([s if isinstance(s, int) else 4096 for s in self.assembled.block], default=0)
+            width = max(self.assembled.block, default=0)
             work = np.empty((threads, tiles.WORK_BYTES // real.itemsize + 64), real)
             block = np.empty((threads, BLOCK * width + 64), real)
             places = [(work[t].ctypes.data, block[t].ctypes.data) for t in range(threads)]

@@ -185,6 +185,39 @@ class Lowering:
         place = self.value(indices, index[op.axis : end], scope)
         return self.value(table, (*index[: op.axis], place, *index[end:]), scope)
 
+    def slice(self, node: Expr, index: Index, scope: Scope) -> str:
+        op = node.op
+        assert isinstance(op, ops.Slice)
+        scaled = index[op.axis] if op.step == 1 else f"{op.step}*{index[op.axis]}"
+        place = f"({size_text(op.start)} + {scaled})"  # never a bare index: threads own parts of another axis
+        return self.value(node.args[0], (*index[: op.axis], place, *index[op.axis + 1 :]), scope)
+
+    def windows(self, node: Expr, index: Index, scope: Scope) -> str:
+        op = node.op
+        assert isinstance(op, ops.Windows)
+        o, k = index[op.axis : op.axis + 2]
+        place = f"({product_text([o, str(op.stride)])} + {product_text([k, str(op.dilation)])})"
+        return self.value(node.args[0], (*index[: op.axis], place, *index[op.axis + 2 :]), scope)
+
+    def overlap(self, node: Expr, index: Index, scope: Scope) -> str:
+        """Windows side by side: the window that an entry lies in, and its place there; beyond the last one 0."""
+        op, source = node.op, node.args[0]
+        assert isinstance(op, ops.Overlap)
+        count, size = size_text(source.shape[op.axis]), str(op.stride)
+        window, place = self.names.fresh("at"), self.names.fresh("at")
+        covered = sizes.same(sizes.times((source.shape[op.axis], op.stride)), op.extent)
+        i = index[op.axis]
+        first = f"{i} // {size}"
+        scope.body += [Let(window, first if covered else f"min({first}, {count} - 1)"), Let(place, f"{i} % {size}")]
+        value = self.value(source, (*index[: op.axis], window, place, *index[op.axis + 1 :]), scope)
+        if covered:
+            return value
+        nothing = "real(0)" if node.kind == REAL else "0"
+        return f"({value} if {i} < {product_text([count, size])} else {nothing})"
+
+    def range(self, node: Expr, index: Index, scope: Scope) -> str:
+        return f"int64({index[0]})"
+
     def one_hot(self, node: Expr, index: Index, scope: Scope) -> str:
         label = self.value(node.args[0], index[:-1], scope)
         return f"(real(1) if {label} == {index[-1]} else real(0))"
@@ -242,6 +275,10 @@ _HANDLERS: dict[type[ops.Op], Callable[[Lowering, Expr, Index, Scope], str]] = {
     Contraction: Lowering.contraction,
     Constant: Lowering.constant,
     ops.Reshape: Lowering.reshape,
+    ops.Slice: Lowering.slice,
+    ops.Windows: Lowering.windows,
+    ops.Overlap: Lowering.overlap,
+    ops.Range: Lowering.range,
     ops.Take: Lowering.take,
     ops.OneHot: Lowering.one_hot,
     ops.Cast: Lowering.cast,

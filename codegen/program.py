@@ -12,9 +12,10 @@ from dataclasses import dataclass, field
 from symgrad.codegen.loops import Call, If, Let, Loop, Note, Program, Slot, Statement, Store
 from symgrad.codegen.lower import Lowering
 from symgrad.codegen.names import size_text
-from symgrad.codegen.schedule import Schedule, Stage, is_permutation, make_schedule
+from symgrad.codegen.schedule import Schedule, Stage, make_schedule
 from symgrad.codegen.sharding import Part, choose, place_barriers
 from symgrad.codegen.stages import Builder
+from symgrad.codegen.views import is_permutation
 from symgrad.expression import sizes
 from symgrad.expression.node import Expr, leaves, make, topological
 from symgrad.expression.ops import Cast, Constant, Extent, Leaf, Named, Variable
@@ -38,7 +39,7 @@ class Assembled:
     sizes: tuple[str, ...]
     scalars: tuple[str, ...] = ()  # outputs kept for every step of a training kernel
     rows: tuple[str, ...] = ()  # outputs kept for every row of a training kernel
-    block: tuple[Size, ...] = field(default=())  # widths of fused products: each thread needs BLOCK rows of the widest
+    block: tuple[int, ...] = field(default=())  # widths of fused products: each thread needs BLOCK rows of the widest
 
 
 def dtype_of(node: Expr, real: str) -> str:
@@ -257,7 +258,7 @@ def finish(
     state = lowering.names.fresh("denormals")
     body = [Let(state, "flush_denormals()"), *body, Call("restore_denormals", (state,))]
     program = Program(name, slots, body, real)
-    widths = tuple(p.stage.product.shape[1] for p in parts if p.stage.product is not None)
+    widths = tuple(p.stage.product.shape[-1] for p in parts if p.stage.product is not None)
     return Assembled(
         program, schedule, parts, {s.name: s for s in slots}, inputs, constants, temporaries, tuple(named), block=widths
     )

@@ -10,10 +10,12 @@ from __future__ import annotations
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 
-from symgrad.codegen.schedule import Stage, as_product, entries, is_heavy
+from symgrad.codegen.products import as_product, entries
+from symgrad.codegen.schedule import Stage, is_heavy
 from symgrad.expression import ops
 from symgrad.expression.node import Expr
 
+WIDE = 16  # along shorter axes threads get unequal parts; they are divided only where there is no longer one
 Access = tuple[Expr, tuple[int | None, ...]]  # a buffer, and for each of its axes the stage's axis that indexes it
 
 
@@ -40,9 +42,10 @@ def candidates(stage: Stage) -> list[int]:
     if stage.targets == [None] and is_heavy(node) and not as_product(node):
         if isinstance(node.op, ops.Softmax):
             found = [a for a in found if a not in node.op.axes]
-        if isinstance(node.op, ops.Scatter):
+        if isinstance(node.op, ops.Scatter | ops.Pad | ops.Concatenate | ops.Overlap):
             found = [a for a in found if a != node.op.axis]
-    return found
+    wide = [a for a in found if not isinstance(stage.shape[a], int) or stage.shape[a] >= WIDE]
+    return wide or found
 
 
 def _crossing(part: Part, split: int | None, owner: Callable[[Expr], int | None]) -> int:

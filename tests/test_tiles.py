@@ -17,8 +17,9 @@ from symgrad.codegen.threads import BARRIER
 
 INTEGER, POINTER = ctypes.c_int64, ctypes.c_void_p
 MATMUL = ctypes.CFUNCTYPE(
-    None, POINTER, INTEGER, INTEGER, POINTER, INTEGER, INTEGER, POINTER, INTEGER, INTEGER, INTEGER, INTEGER, POINTER
-)
+    None, POINTER, INTEGER, INTEGER, POINTER, INTEGER, INTEGER, POINTER, INTEGER, INTEGER, INTEGER, INTEGER, INTEGER,
+    POINTER,
+)  # fmt: skip
 DTYPES = ("float32", "float64")
 TOLERANCE = {"float32": 1e-5, "float64": 1e-12}
 # Around every tile height and vector length in use, primes, and more than one block of depth, columns and rows.
@@ -41,13 +42,13 @@ def products(request):
     linked = native.link(native.build(request.param), native.SYMBOLS)
     functions = {dtype: MATMUL(linked.addresses[tiles.symbol(dtype)]) for dtype in DTYPES}
 
-    def multiply(a, b, c):
+    def multiply(a, b, c, add=0):
         def strides(matrix):
             return [stride // matrix.itemsize for stride in matrix.strides]
 
         functions[str(a.dtype)](
             a.ctypes.data, *strides(a), b.ctypes.data, *strides(b), c.ctypes.data, strides(c)[0],
-            *c.shape, a.shape[1], WORK.ctypes.data,
+            *c.shape, a.shape[1], add, WORK.ctypes.data,
         )  # fmt: skip
         return c
 

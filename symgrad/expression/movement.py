@@ -289,8 +289,9 @@ def cumsum(x: object, axis: int) -> Expr:
 def prod(x: object, axis: f.Axes = None, keepdims: bool = False) -> Expr:
     """The product of entries along axes (all by default); its derivative is exact also where entries are 0."""
     value = as_expr(x)
-    axes = f.axes_of(value, axis, "prod")
-    return make(ops.Reduce("product", axes, keepdims), value) if axes else value
+    for place in reversed(f.axes_of(value, axis, "prod")):  # one after the other: each has an exact derivative
+        value = make(ops.Reduce("product", (place,), keepdims), value)
+    return value
 
 
 def table() -> dict[str, Callable[..., Any]]:

@@ -145,6 +145,24 @@ def factors(size: Size) -> tuple[int, dict[Size, int]]:
     return int(number), {base.name: int(exponent) for base, exponent in powers}
 
 
+def terms(size: Size) -> list[tuple[int, dict[str, int]]]:
+    """A size as a sum of products: each its number and its names with their powers.
+
+    >>> terms(shifted("N", -2))
+    [(1, {'N': 1}), (-2, {})]
+    """
+    if isinstance(size, int):
+        return [(size, {})]
+    if isinstance(size, str):
+        return [(1, {size: 1})]
+    found = []
+    for term in size.expand().as_ordered_terms():
+        number, rest = term.as_coeff_Mul()
+        powers = [] if rest == 1 else [p.as_base_exp() for p in (rest.args if rest.is_Mul else (rest,))]
+        found.append((int(number), {base.name: int(exponent) for base, exponent in powers}))
+    return found
+
+
 def names(sizes: Iterable[Size]) -> list[str]:
     """The names in some sizes, each once, sorted."""
     found: set[str] = set()
