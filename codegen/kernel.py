@@ -60,12 +60,13 @@ class Machine:
         library()
 
         def make() -> tuple[bytes, str]:
-            from symgrad.codegen.jit import compile_object  # imports Numba: only when there is something to compile
+            from symgrad.codegen.jit import compile_program  # imports Numba: only when there is something to compile
 
-            return compile_object(self.source, program.name, program.real)
+            objects, symbol = compile_program(program)
+            return native.packed(objects), symbol
 
         object_code, symbol, self.cached = cache.fetch(cache.key_of(self.source, program.real), make, self.source)
-        self._linked = native.link(object_code, [symbol])
+        self._linked = native.link(native.unpacked(object_code), [symbol])
         self._entry = ENTRY(self._linked.addresses[symbol])
         self._own: dict[int, tuple[list[np.ndarray], list[tuple[int, int]]]] = {}
         self._counts: dict[tuple[int, ...], dict[str, tuple[int, str]]] = {}

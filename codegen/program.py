@@ -9,6 +9,7 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 
+from symgrad.codegen.blocks import Blocks
 from symgrad.codegen.loops import Call, If, Let, Loop, Note, Program, Slot, Statement, Store
 from symgrad.codegen.lower import Lowering
 from symgrad.codegen.names import size_text
@@ -74,6 +75,7 @@ class Assembler:
         self.gathered, self.stepped = gathered, stepped
         self.lowering = Lowering(schedule, gathered, stepped)
         self.ranges: dict[tuple[str, bool], tuple[str, str]] = {}
+        self.blocks = Blocks()
 
     def range_of(self, size: Size) -> tuple[str, str]:
         """The names of where a thread's part of an axis begins and ends; equal sizes are cut alike everywhere."""
@@ -97,16 +99,51 @@ class Assembler:
             place_barriers(found)
         return found
 
-    def stages(self, parts: Sequence[Part]) -> list[tuple[bool, list[Statement]]]:
-        """The loops of every stage, with whether only training needs them."""
-        blocks = []
+    def stages(self, parts: Sequence[Part]) -> list[tuple[bool, bool, list[Statement]]]:
+        """The loops of every stage, with whether only training needs them and whether threads meet before."""
+        found = []
         for part in parts:
-            body: list[Statement] = [Call("barrier", ("meeting", "threads"))] if part.barrier else []
-            body.append(Note(describe(part.stage, self.schedule)))
-            body.append(Note(self.owner_note(part)))
+            body: list[Statement] = [Note(describe(part.stage, self.schedule)), Note(self.owner_note(part))]
             body += Builder(self.lowering, part.stage, part.split, self.range_of).build()
-            blocks.append((part.stage.only_training, body))
+            found.append((part.stage.only_training, part.barrier, body))
+        return found
+
+    def called(
+        self, stages: Sequence[tuple[bool, bool, list[Statement]]], extra: Sequence[tuple[str, str]], batch: str = ""
+    ) -> list[tuple[bool, list[Statement]]]:
+        """Every stage as a call of its block, after the barrier; equal stages call one block."""
+        kinds = dict(self.listed(extra, batch))
+        kinds |= {name: "size" for names in self.ranges.values() for name in names}
+        kinds |= dict.fromkeys(("thread", "threads", "step", "first", *([size_text(batch)] if batch else [])), "size")
+        blocks = []
+        for training, barrier, body in stages:
+            meet: list[Statement] = [Call("barrier", ("meeting", "threads"))] if barrier else []
+            blocks.append((training, meet + self.blocks.call(body, kinds, "block")))
         return blocks
+
+    def listed(self, extra: Sequence[tuple[str, str]], batch: str = "") -> list[tuple[str, str]]:
+        """What a kernel is given: names and kinds of sizes, arrays, what every thread has of its own."""
+        lowering = self.lowering
+        found = [(size_text(s), "size") for s in self.sizes(batch)] + list(extra)
+        found += [(b, dtype_of(n, self.real)) for part in self.arrays() for b, n in part.items()]
+        assert len({name for name, _ in found}) == len(found), lowering.names
+        return [*found, ("meeting", "int64"), ("work", self.real), ("block", self.real)]
+
+    def arrays(self) -> tuple[dict[str, Expr], dict[str, Expr], dict[str, Expr]]:
+        """Inputs, constants and temporary buffers by name."""
+        lowering, schedule = self.lowering, self.schedule
+        inputs = {lowering.buffer(leaf): leaf for leaf in schedule.inputs.values() if isinstance(leaf.op, Leaf)}
+        constants = {lowering.buffer(node): node for node in lowering.arrays}
+        temporaries = {b: n for n, b in lowering.buffers.items() if not isinstance(n.op, Leaf | Constant)}
+        return inputs, constants, temporaries
+
+    def sizes(self, batch: str = "") -> list[str]:
+        """The named sizes that a kernel is given."""
+        schedule = self.schedule
+        nodes = [*schedule.inputs.values(), *schedule.stored, *(n for s in schedule.stages for n in s.nodes)]
+        whole_graph = topological([*schedule.outputs.values(), *(value for _, value in schedule.updates)])
+        counted = [s for n in whole_graph for s in (*n.shape, *([n.op.size] if isinstance(n.op, Extent) else []))]
+        return [s for s in sizes.names([*(s for n in nodes for s in n.shape), *counted]) if s != batch]
 
     def owner_note(self, part: Part) -> str:
         if part.split is None:
@@ -124,7 +161,7 @@ def assemble(schedule: Schedule, real: str, name: str) -> Assembled:
     """The program of a plain kernel: every output computed once."""
     assembler = Assembler(schedule, real, frozenset(), frozenset())
     parts = assembler.parts()
-    blocks = assembler.stages(parts)
+    blocks = assembler.called(assembler.stages(parts), [])
     body = assembler.range_lines() + [s for _, block in blocks for s in block]
     return finish(assembler, parts, body, name, [])
 
@@ -156,11 +193,17 @@ def assemble_training(
         schedule, real, frozenset(leaves[n] for n in gathered_names if n in leaves), frozenset(stepped)
     )
     parts = assembler.parts()
-    blocks = assembler.stages(parts)
-    if timed:
-        blocks = [(training, clocked(block, number, len(blocks))) for number, (training, block) in enumerate(blocks)]
+    stages = assembler.stages(parts)
     kept_scalars = [n for n, e in schedule.outputs.items() if not e.shape]
     kept_rows = [n for n, e in schedule.outputs.items() if e.shape[:1] == (batch,)]
+    keeping = _keep(assembler, kept_scalars, kept_rows, batch)
+    extra = [(n, "size") for n in ("first_step", "last_step", "batch_size", "total_rows", "training")]
+    extra += [("rows", "int64")]
+    extra += [(f"kept_{n}", "float64") for n in kept_scalars] + [(f"kept_{n}", real) for n in kept_rows]
+    extra += [("spent", "int64")] if timed else []
+    blocks = assembler.called(stages, extra, batch)
+    if timed:
+        blocks = [(training, clocked(block, number, len(blocks))) for number, (training, block) in enumerate(blocks)]
     loop = Loop("step", "first_step", "last_step")
     loop.body += [
         Let("first", "step*batch_size"),
@@ -168,21 +211,11 @@ def assemble_training(
         *assembler.range_lines(),
     ]
     loop.body += [s for training, block in blocks if not training for s in block]
-    loop.body += _keep(assembler, kept_scalars, kept_rows, batch)
+    loop.body += [s for _, block in assembler.called(keeping, extra, batch) for s in block]
     backward = [s for training, block in blocks if training for s in block]
     if backward:
         loop.body.append(If("training != 0", backward))
     loop.body.append(Call("barrier", ("meeting", "threads")))
-    extra = [
-        ("first_step", "size"),
-        ("last_step", "size"),
-        ("batch_size", "size"),
-        ("total_rows", "size"),
-        ("training", "size"),
-        ("rows", "int64"),
-    ]
-    extra += [(f"kept_{n}", "float64") for n in kept_scalars] + [(f"kept_{n}", real) for n in kept_rows]
-    extra += [("spent", "int64")] if timed else []
     result = finish(assembler, parts, [loop], name, extra, batch)
     result.scalars, result.rows = tuple(kept_scalars), tuple(kept_rows)
     return result
@@ -214,8 +247,10 @@ def _leaves(outputs: Mapping[str, Expr], updates: Sequence[tuple[Expr, Expr]]) -
     return leaves([*outputs.values(), *(v for _, v in updates), *(leaf for leaf, _ in updates)])
 
 
-def _keep(assembler: Assembler, scalars: Sequence[str], rows: Sequence[str], batch: str) -> list[Statement]:
-    """Outputs of this step copied to where the caller finds them after many steps."""
+def _keep(
+    assembler: Assembler, scalars: Sequence[str], rows: Sequence[str], batch: str
+) -> list[tuple[bool, bool, list[Statement]]]:
+    """Outputs of this step copied to where the caller finds them after many steps, as a stage."""
     schedule, lowering = assembler.schedule, assembler.lowering
     inner: list[Statement] = []
     for name in scalars:
@@ -227,11 +262,7 @@ def _keep(assembler: Assembler, scalars: Sequence[str], rows: Sequence[str], bat
         source = f"{lowering.buffer(node)}[{index}]"
         copy = Store(f"kept_{name}", f"first*{width} + {index}", source)
         inner.append(Loop(index, "0", f"{size_text(batch)}*{width}", [copy]))
-    return (
-        [Call("barrier", ("meeting", "threads")), Note("outputs of this step"), If("thread == 0", inner)]
-        if inner
-        else []
-    )
+    return [(False, True, [Note("outputs of this step"), If("thread == 0", inner)])] if inner else []
 
 
 def finish(
@@ -243,22 +274,15 @@ def finish(
     batch: str = "",
 ) -> Assembled:
     """The program with its table of slots: sizes, arrays, what every thread has of its own."""
-    lowering, schedule, real = assembler.lowering, assembler.schedule, assembler.real
-    inputs = {lowering.buffer(leaf): leaf for leaf in schedule.inputs.values() if isinstance(leaf.op, Leaf)}
-    constants = {lowering.buffer(node): node for node in lowering.arrays}
-    temporaries = {b: n for n, b in lowering.buffers.items() if not isinstance(n.op, Leaf | Constant)}
-    nodes = [*schedule.inputs.values(), *schedule.stored, *(n for s in schedule.stages for n in s.nodes)]
-    whole_graph = topological([*schedule.outputs.values(), *(value for _, value in schedule.updates)])
-    counted = [n.op.size for n in whole_graph if isinstance(n.op, Extent)]
-    named = [s for s in sizes.names([*(s for n in nodes for s in n.shape), *counted]) if s != batch]
-    listed = [(size_text(s), "size") for s in named] + list(extra)
-    listed += [(b, dtype_of(n, real)) for b, n in {**inputs, **constants, **temporaries}.items()]
-    listed += [("meeting", "int64"), ("work", real), ("block", real)]
+    lowering, schedule = assembler.lowering, assembler.schedule
+    inputs, constants, temporaries = assembler.arrays()
+    listed = assembler.listed(extra, batch)
     slots = [Slot(slot, kind, place) for place, (slot, kind) in enumerate(listed)]
     state = lowering.names.fresh("denormals")
     body = [Let(state, "flush_denormals()"), *body, Call("restore_denormals", (state,))]
-    program = Program(name, slots, body, real)
+    program = Program(name, slots, body, assembler.real, assembler.blocks.made)
     widths = tuple(p.stage.product.shape[-1] for p in parts if p.stage.product is not None)
     return Assembled(
-        program, schedule, parts, {s.name: s for s in slots}, inputs, constants, temporaries, tuple(named), block=widths
-    )
+        program, schedule, parts, {s.name: s for s in slots}, inputs, constants, temporaries,
+        tuple(assembler.sizes(batch)), block=widths,
+    )  # fmt: skip

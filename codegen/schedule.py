@@ -192,7 +192,14 @@ def _stored(roots: Sequence[Expr], order: Sequence[Expr]) -> set[Expr]:
         ):
             stored.add(node)
             deep[node] = 0
-    return {n for n in stored if not isinstance(n.op, Leaf | Constant | ops.Extent)}
+    inside = {n for n in stored if isinstance(n.op, ops.Pad) and using[n] and all(_pads_on(u, n) for u in using[n])}
+    wanted = {plain_view(r) for r in roots}
+    return {n for n in stored - (inside - wanted) if not isinstance(n.op, Leaf | Constant | ops.Extent)}
+
+
+def _pads_on(user: Expr, padded: Expr) -> bool:
+    """Whether a padding is part of one of another axis around it: both are one."""
+    return isinstance(user.op, ops.Pad) and isinstance(padded.op, ops.Pad) and user.op.axis != padded.op.axis
 
 
 def _work(node: Expr, stored: set[Expr]) -> int:

@@ -6,7 +6,7 @@ threads never divide an axis along which entries are put in place.
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Collection, Mapping, Sequence
 from typing import TYPE_CHECKING
 
 from symgrad.codegen.loops import Loop
@@ -36,13 +36,13 @@ def _clear(builder: Builder, node: Expr) -> None:
     scope.body.append(builder.store(node, None, tuple(index[a] for a in range(node.ndim)), zero(node)))
 
 
-def _nest(builder: Builder, node: Expr, axis: int, extent: Size) -> tuple[list[str], Scope]:
-    """Loops over the axes of a node with another extent along one of them, which threads do not divide."""
+def _nest(builder: Builder, node: Expr, extents: Mapping[int, Size]) -> tuple[list[str], Scope]:
+    """Loops over the axes of a node with another extent along some of them, which threads do not divide."""
     scope, names = Scope(builder.body), []
     for a in range(node.ndim):
-        if a == axis:
+        if a in extents:
             name = builder.lowering.names.fresh("m")
-            loop = Loop(name, "0", size_text(extent))
+            loop = Loop(name, "0", size_text(extents[a]))
             scope.body.append(loop)
             scope = Scope(loop.body, scope, name)
         else:
@@ -53,19 +53,25 @@ def _nest(builder: Builder, node: Expr, axis: int, extent: Size) -> tuple[list[s
 
 
 def pad(builder: Builder, node: Expr) -> None:
-    """Zeros, then the entries among them."""
-    op, source = node.op, node.args[0]
-    assert isinstance(op, ops.Pad)
+    """Zeros, then the entries among them; a padding of several axes at once."""
+    chain = [node]
+    while isinstance(chain[-1].args[0].op, ops.Pad) and chain[-1].args[0] not in builder.lowering.schedule.stored:
+        chain.append(chain[-1].args[0])
+    source = chain[-1].args[0]
     _clear(builder, node)
-    index, scope = _nest(builder, node, op.axis, source.shape[op.axis])
-    value = builder.lowering.value(source, _unowned(index, op.axis), scope)
-    place = [affine(op.start, op.step, i) if a == op.axis else i for a, i in enumerate(index)]
+    axes = {p.op.axis for p in chain if isinstance(p.op, ops.Pad)}
+    index, scope = _nest(builder, node, {axis: source.shape[axis] for axis in axes})
+    value = builder.lowering.value(source, _unowned(index, axes), scope)
+    place = list(index)
+    for inner in reversed(chain):
+        assert isinstance(inner.op, ops.Pad)
+        place[inner.op.axis] = affine(inner.op.start, inner.op.step, place[inner.op.axis])
     scope.body.append(builder.store(node, None, tuple(place), value))
 
 
-def _unowned(index: list[str], axis: int) -> Index:
-    """An index whose place along one axis is no loop that threads divide."""
-    return tuple(f"({i})" if a == axis else i for a, i in enumerate(index))
+def _unowned(index: Sequence[str], axes: Collection[int]) -> Index:
+    """An index whose place along some axes is no loop that threads divide."""
+    return tuple(f"({i})" if a in axes else i for a, i in enumerate(index))
 
 
 def concatenate(builder: Builder, node: Expr) -> None:
@@ -75,8 +81,8 @@ def concatenate(builder: Builder, node: Expr) -> None:
     before: list[str] = []
     for part in node.args:
         extent = part.shape[op.axis]
-        index, scope = _nest(builder, node, op.axis, extent)
-        value = builder.lowering.value(part, _unowned(index, op.axis), scope)
+        index, scope = _nest(builder, node, {op.axis: extent})
+        value = builder.lowering.value(part, _unowned(index, [op.axis]), scope)
         shifted = f"({' + '.join([*before, index[op.axis]])})"
         place = tuple(shifted if a == op.axis else i for a, i in enumerate(index))
         scope.body.append(builder.store(node, None, place, value))
@@ -88,13 +94,12 @@ def overlap(builder: Builder, node: Expr) -> None:
     op, source = node.op, node.args[0]
     assert isinstance(op, ops.Overlap)
     _clear(builder, node)
-    index, scope = _nest(builder, node, op.axis, source.shape[op.axis])
+    index, scope = _nest(builder, node, {op.axis: source.shape[op.axis]})
     size = source.shape[op.axis + 1]
     within = [*index[: op.axis + 1], "", *index[op.axis + 1 :]]
     (k,), inner = builder.inner([size], scope)
     within[op.axis + 1] = k
-    source_index = tuple(f"({i})" if a in (op.axis, op.axis + 1) else i for a, i in enumerate(within))
-    value = builder.lowering.value(source, source_index, inner)
+    value = builder.lowering.value(source, _unowned(within, (op.axis, op.axis + 1)), inner)
     terms = [product_text([index[op.axis], str(op.stride)]), product_text([k, str(op.dilation)])]
     place = tuple(f"({' + '.join(terms)})" if a == op.axis else i for a, i in enumerate(index))
     inner.body.append(builder.store(node, None, place, value, add=True))

@@ -32,7 +32,7 @@ STRIP_ROW = 16  # elements between two columns of a packed strip of A: at least 
 BLOCK_BYTES = ROW_BYTES * DEPTH_BLOCK
 STRIP_BYTES = 8 * STRIP_ROW * DEPTH_BLOCK
 WORK_BYTES = 64 + BLOCK_BYTES + STRIP_BYTES + STRIP_ROW * PANEL_BYTES
-HEIGHTS = {14: (14, 8, 4, 2, 1), 8: (8, 4, 2, 1), 6: (6, 4, 2, 1), 4: (4, 1)}  # tiles compiled for each tallest one
+HEIGHTS = {tallest: tuple(range(tallest, 0, -1)) for tallest in (14, 8, 6, 4)}  # every number of rows has its tile
 PACK_ROWS = 256  # with fewer rows than this, copying B costs more than it saves (measured: 128 lose 6 %)
 WAY_BYTES = 4096  # addresses this far apart share a set of every L1 cache in use: a tile's rows would evict each other
 
