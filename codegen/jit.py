@@ -14,12 +14,13 @@ from typing import Any
 import numpy as np
 from llvmlite import ir  # type: ignore[import-untyped]
 
+from symgrad.codegen import elimination
 from symgrad.codegen.elementary import ELEMENTARY
 from symgrad.codegen.emit import I64, external
 from symgrad.codegen.host import host
 from symgrad.codegen.intrinsics import INTRINSICS
 from symgrad.codegen.loops import Block, Program
-from symgrad.codegen.runtime import DTYPES, share
+from symgrad.codegen.runtime import DTYPES, share, uniform
 from symgrad.codegen.source import block_source, entry_source
 
 # By name, because Numba's own annotations differ from release to release.
@@ -36,6 +37,10 @@ intrinsic: Any = importlib.import_module("numba.extending").intrinsic
 FASTMATH = {"contract", "reassoc", "arcp", "nsz"}
 TABLE = types.CPointer(types.int64)
 SHARE = numba.njit(share, error_model="numpy", _nrt=False)  # compiled once a process
+ELIMINATION = {
+    name: numba.njit(f, error_model="numpy", fastmath=FASTMATH, _nrt=False) for name, f in elimination.FUNCTIONS.items()
+}
+UNIFORM = numba.njit(uniform, error_model="numpy", _nrt=False)
 SIGNATURE = (types.int64, types.int64, TABLE)
 
 
@@ -90,7 +95,7 @@ def namespace(real: str) -> dict[str, Any]:
     }
     readers = {f"{dtype}_array": _reader(dtype) for dtype in DTYPES}
     functions = {name: row.compiled for name, row in ELEMENTARY.items()}
-    return {**functions, **INTRINSICS, **readers, **words, "size": size, "share": SHARE, "cycles": cycles}
+    return {**functions, **ELIMINATION, **INTRINSICS, **readers, **words, "size": size, "share": SHARE, "uniform": UNIFORM, "cycles": cycles}
 
 
 def compile_program(program: Program) -> tuple[list[bytes], str]:

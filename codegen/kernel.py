@@ -24,6 +24,7 @@ from symgrad.codegen.source import source
 from symgrad.codegen.views import plain_view
 from symgrad.errors import BindingError, CompileError
 from symgrad.expression import binding, ops, sizes
+from symgrad.expression.forms import evaluation_forms
 from symgrad.expression.node import Expr, leaves, topological
 from symgrad.expression.ops import Constant, Contraction, Leaf, Named
 from symgrad.expression.scalars import REAL
@@ -266,7 +267,7 @@ def compile(
     from symgrad.calculus.simplify import simplify as simplified
 
     single = isinstance(expressions, Expr)
-    listed = [expressions] if isinstance(expressions, Expr) else list(expressions)
+    listed = evaluation_forms([expressions] if isinstance(expressions, Expr) else list(expressions))
     if not listed:
         raise CompileError("there is nothing to compile: the list of expressions is empty")
     leaves(listed)

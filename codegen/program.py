@@ -19,7 +19,7 @@ from symgrad.codegen.stages import Builder
 from symgrad.codegen.views import is_permutation
 from symgrad.expression import sizes
 from symgrad.expression.node import Expr, leaves, make, topological
-from symgrad.expression.ops import Cast, Constant, Extent, Leaf, Named, Variable
+from symgrad.expression.ops import Cast, Constant, Extent, Leaf, Named, Noise, Variable
 from symgrad.expression.scalars import BOOLEAN, INTEGER, REAL
 from symgrad.expression.sizes import Size
 
@@ -70,10 +70,17 @@ def describe(stage: Stage, schedule: Schedule) -> str:
 class Assembler:
     """Puts one program together."""
 
-    def __init__(self, schedule: Schedule, real: str, gathered: frozenset[Expr], stepped: frozenset[Expr]) -> None:
+    def __init__(
+        self,
+        schedule: Schedule,
+        real: str,
+        gathered: frozenset[Expr] = frozenset(),
+        stepped: frozenset[Expr] = frozenset(),
+        drawn: tuple[Expr, ...] = (),
+    ) -> None:
         self.schedule, self.real = schedule, real
-        self.gathered, self.stepped = gathered, stepped
-        self.lowering = Lowering(schedule, gathered, stepped)
+        self.given = (schedule, gathered, stepped, drawn)
+        self.lowering = Lowering(*self.given)
         self.ranges: dict[tuple[str, bool], tuple[str, str]] = {}
         self.blocks = Blocks()
 
@@ -89,7 +96,7 @@ class Assembler:
         """Every stage with its reads, then its owner and its barrier."""
         found = []
         for stage in self.schedule.stages:
-            trial = Lowering(self.schedule, self.gathered, self.stepped)
+            trial = Lowering(*self.given)
             builder = Builder(trial, stage, None, lambda size: ("0", size_text(size)))
             builder.build()
             reads = [(node, tuple(builder.axis_of.get(i) for i in index)) for node, index in trial.reads]
@@ -132,7 +139,8 @@ class Assembler:
     def arrays(self) -> tuple[dict[str, Expr], dict[str, Expr], dict[str, Expr]]:
         """Inputs, constants and temporary buffers by name."""
         lowering, schedule = self.lowering, self.schedule
-        inputs = {lowering.buffer(leaf): leaf for leaf in schedule.inputs.values() if isinstance(leaf.op, Leaf)}
+        given = [leaf for leaf in schedule.inputs.values() if leaf not in lowering.drawn]
+        inputs = {lowering.buffer(leaf): leaf for leaf in given}
         constants = {lowering.buffer(node): node for node in lowering.arrays}
         temporaries = {b: n for n, b in lowering.buffers.items() if not isinstance(n.op, Leaf | Constant)}
         return inputs, constants, temporaries
@@ -159,7 +167,7 @@ class Assembler:
 
 def assemble(schedule: Schedule, real: str, name: str) -> Assembled:
     """The program of a plain kernel: every output computed once."""
-    assembler = Assembler(schedule, real, frozenset(), frozenset())
+    assembler = Assembler(schedule, real)
     parts = assembler.parts()
     blocks = assembler.called(assembler.stages(parts), [])
     body = assembler.range_lines() + [s for _, block in blocks for s in block]
@@ -189,15 +197,15 @@ def assemble_training(
     }
     schedule = make_schedule(outputs, updates, gathered_names)
     leaves = schedule.inputs
-    assembler = Assembler(
-        schedule, real, frozenset(leaves[n] for n in gathered_names if n in leaves), frozenset(stepped)
-    )
+    gathered = frozenset(leaves[n] for n in gathered_names if n in leaves)
+    drawn = tuple(leaf for leaf in leaves.values() if isinstance(leaf.op, Noise))
+    assembler = Assembler(schedule, real, gathered, frozenset(stepped), drawn)
     parts = assembler.parts()
     stages = assembler.stages(parts)
     kept_scalars = [n for n, e in schedule.outputs.items() if not e.shape]
     kept_rows = [n for n, e in schedule.outputs.items() if e.shape[:1] == (batch,)]
     keeping = _keep(assembler, kept_scalars, kept_rows, batch)
-    extra = [(n, "size") for n in ("first_step", "last_step", "batch_size", "total_rows", "training")]
+    extra = [(n, "size") for n in ("first_step", "last_step", "batch_size", "total_rows", "training", "noise_key")]
     extra += [("rows", "int64")]
     extra += [(f"kept_{n}", "float64") for n in kept_scalars] + [(f"kept_{n}", real) for n in kept_rows]
     extra += [("spent", "int64")] if timed else []

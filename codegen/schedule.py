@@ -21,7 +21,11 @@ from symgrad.expression.ops import Constant, Contraction, Elementwise, Leaf, Nam
 from symgrad.expression.scalars import REAL
 from symgrad.expression.sizes import Shape
 
-HEAVY = (ops.Reduce, ops.LogSumExp, ops.Softmax, ops.ArgMax, ops.Scatter, ops.Pad, ops.Concatenate)
+MATRICES = (ops.Inverse, ops.Solve, ops.Determinant, ops.LogDet, ops.Cholesky)
+HEAVY = (
+    *(ops.Reduce, ops.LogSumExp, ops.Softmax, ops.ArgMax, ops.Scatter, ops.Pad, ops.Concatenate),
+    *MATRICES,
+)
 CHEAP = {
     "add",
     "subtract",
@@ -168,6 +172,8 @@ def _cost(node: Expr) -> int:
     """How dear it is to compute a light node twice."""
     if isinstance(node.op, Elementwise):
         return 1 if node.op.function in CHEAP else 8
+    if isinstance(node.op, ops.Noise):
+        return 8
     return 0 if isinstance(node.op, Constant | Leaf | ops.Extent) else 1
 
 
@@ -178,6 +184,8 @@ def _stored(roots: Sequence[Expr], order: Sequence[Expr]) -> set[Expr]:
     stored |= {plain_view(r) for r in roots}
     for node in order:
         if as_product(node):
+            stored |= {base_of(a) for a in node.args}
+        if isinstance(node.op, MATRICES):
             stored |= {base_of(a) for a in node.args}
         if isinstance(node.op, ops.Softmax | ops.LogSumExp | ops.ArgMax | ops.Reduce):
             source = base_of(node.args[0])  # windows look at an entry several times

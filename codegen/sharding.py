@@ -11,7 +11,7 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 
 from symgrad.codegen.products import as_product, entries
-from symgrad.codegen.schedule import Stage, is_heavy
+from symgrad.codegen.schedule import MATRICES, Stage, is_heavy
 from symgrad.expression import ops
 from symgrad.expression.node import Expr
 from symgrad.expression.ops import Contraction
@@ -44,6 +44,8 @@ def candidates(stage: Stage) -> list[int]:
     node = stage.nodes[0]
     found = [a for a, s in enumerate(stage.shape) if not (isinstance(s, int) and s <= 1)]
     if stage.targets == [None] and is_heavy(node) and not as_product(node):
+        if isinstance(node.op, MATRICES):
+            found = found[: len(node.args[0].shape) - 2]
         if isinstance(node.op, ops.Softmax):
             found = [a for a in found if a not in node.op.axes]
         while isinstance(node.op, ops.Scatter | ops.Pad | ops.Concatenate | ops.Overlap):

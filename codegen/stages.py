@@ -12,7 +12,7 @@ import itertools
 import math
 from collections.abc import Callable, Sequence
 
-from symgrad.codegen import reductions, scalar_text, spreading
+from symgrad.codegen import matrices, reductions, scalar_text, spreading
 from symgrad.codegen.loops import If, Let, Loop, Statement, Store
 from symgrad.codegen.lower import Lowering, Scope, as_kind
 from symgrad.codegen.multiply import fused_product, products
@@ -24,7 +24,7 @@ from symgrad.expression.ops import Contraction
 from symgrad.expression.scalars import BOOLEAN, INTEGER, REAL
 from symgrad.expression.sizes import Size
 
-HEAVY = reductions.HEAVY | spreading.HEAVY
+HEAVY = reductions.HEAVY | spreading.HEAVY | matrices.HEAVY
 UNROLLED = 16  # entries of a window that are written one after the other, without a loop
 
 

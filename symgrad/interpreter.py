@@ -15,6 +15,7 @@ import numpy as np
 
 from symgrad.errors import BindingError
 from symgrad.expression import binding, ops, sizes
+from symgrad.expression.forms import evaluation_forms
 from symgrad.expression.node import Expr, leaves, topological
 from symgrad.expression.scalars import BOOLEAN, REAL
 
@@ -177,6 +178,7 @@ def _bound(node: Expr, extents: Mapping[str, int]) -> list[int]:
     return [sizes.bind(s, extents) for s in node.shape]
 
 
+# Mode and Assign are resolved before: a value is one in evaluation.
 TABLE: dict[type[ops.Op], Callable[..., Array]] = {
     ops.Constant: lambda op, node, args, extents: op.array.astype(DTYPES[node.kind]),
     ops.Extent: lambda op, node, args, extents: np.asarray(float(sizes.bind(op.size, extents))),
@@ -204,8 +206,6 @@ TABLE: dict[type[ops.Op], Callable[..., Array]] = {
     ops.LogDet: lambda op, node, args, extents: np.asarray(np.linalg.slogdet(args[0])[1]),
     ops.Cholesky: _cholesky,
     ops.Named: lambda op, node, args, extents: args[0],
-    ops.Mode: lambda op, node, args, extents: args[1],
-    ops.Assign: lambda op, node, args, extents: args[0],
 }
 
 
@@ -218,8 +218,8 @@ class Interpreter:
     """Expressions to be computed again and again: their order is found once."""
 
     def __init__(self, expressions: Sequence[Expr]) -> None:
-        self.expressions = list(expressions)
-        self.inputs, self.order = leaves(expressions), topological(expressions)
+        self.expressions = evaluation_forms(expressions)
+        self.inputs, self.order = leaves(self.expressions), topological(self.expressions)
         self.sizes = sizes_in(self.order)
         self.steps = [(n, TABLE[type(n.op)]) for n in self.order if not isinstance(n.op, ops.Leaf)]
 

@@ -16,8 +16,9 @@ import numpy as np
 
 from symgrad.errors import BindingError, ConfigurationError, ModelError
 from symgrad.expression import binding, sizes
+from symgrad.expression.forms import training_form
 from symgrad.expression.node import Expr, leaves, topological
-from symgrad.expression.ops import Leaf, Named, Parameter, Variable
+from symgrad.expression.ops import Leaf, Named, Parameter, State, Variable
 from symgrad.training import initializers
 from symgrad.training.settings import History, Training, as_metric
 
@@ -100,6 +101,16 @@ class Model:
         """The trained leaves by name, in order of use."""
         return {n: leaf for n, leaf in leaves([self.output, self.loss]).items() if isinstance(leaf.op, Parameter)}
 
+    @cached_property
+    def states(self) -> dict[str, Expr]:
+        """The leaves by name that a step of training writes back without training them, as running means."""
+        return {n: leaf for n, leaf in leaves([self.output, self.loss]).items() if isinstance(leaf.op, State)}
+
+    @cached_property
+    def training_loss(self) -> Expr:
+        """The loss as it is in training."""
+        return training_form(self.loss)
+
     @property
     def parameter_count(self) -> int:
         """How many numbers are trained."""
@@ -133,6 +144,9 @@ class Model:
                 for i, (name, p) in enumerate(self.parameters.items())
                 if isinstance(p.op, Parameter)
             }
+            for name, state in self.states.items():
+                assert isinstance(state.op, State)
+                self.weights[name] = np.full(state.shape, float(state.op.initial), self.training.dtype)
             self.state = {}
 
     def compile(

@@ -131,7 +131,7 @@ def model_of(tensors: Mapping[str, np.ndarray], document: Document, path: Path) 
 def set_tensors(model: Model, tensors: Mapping[str, np.ndarray], path: Path) -> None:
     """Give a model the weights and state of a checkpoint. Raises ModelError when they are another model's."""
     weights, state = {}, {}
-    for name, parameter in model.parameters.items():
+    for name, parameter in {**model.parameters, **model.states}.items():
         if name not in tensors or tensors[name].shape != parameter.shape:
             found = tensors[name].shape if name in tensors else "missing"
             raise ModelError(
