@@ -95,7 +95,8 @@ def namespace(real: str) -> dict[str, Any]:
     }
     readers = {f"{dtype}_array": _reader(dtype) for dtype in DTYPES}
     functions = {name: row.compiled for name, row in ELEMENTARY.items()}
-    return {**functions, **ELIMINATION, **INTRINSICS, **readers, **words, "size": size, "share": SHARE, "uniform": UNIFORM, "cycles": cycles}
+    own = {"size": size, "share": SHARE, "uniform": UNIFORM, "cycles": cycles}
+    return {**functions, **ELIMINATION, **INTRINSICS, **readers, **words, **own}
 
 
 def compile_program(program: Program) -> tuple[list[bytes], str]:

@@ -15,10 +15,10 @@ from typing import Any, overload
 import numpy as np
 
 from symgrad.codegen import cache, native, tiles
+from symgrad.codegen.multiply import BLOCK
 from symgrad.codegen.names import size_text
 from symgrad.codegen.pool import Pool
 from symgrad.codegen.program import Assembled, assemble, dtype_of
-from symgrad.codegen.multiply import BLOCK
 from symgrad.codegen.schedule import make_schedule
 from symgrad.codegen.source import source
 from symgrad.codegen.views import plain_view

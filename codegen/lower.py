@@ -9,7 +9,7 @@ from __future__ import annotations
 import re
 from collections.abc import Callable
 
-from symgrad.codegen import scalar_text
+from symgrad.codegen import looking, scalar_text
 from symgrad.codegen.loops import Let, Statement
 from symgrad.codegen.names import Index, Names, position, product_text, size_name, size_text
 from symgrad.codegen.schedule import Schedule
@@ -174,24 +174,6 @@ class Lowering:
                    for indices, a in zip(op.inputs, node.args, strict=True)]  # fmt: skip
         return "(" + " * ".join(factors) + ")" if len(factors) > 1 else factors[0]
 
-    def reshape(self, node: Expr, index: Index, scope: Scope) -> str:
-        source = node.args[0]
-        flat = position(node.shape, index)
-        if source in self.schedule.stored and source not in self.scratch:
-            self.reads.append((source, ("",) * source.ndim))
-            text = f"{self.buffer(source)}[{flat}]"
-            return f"({text} != 0)" if source.kind == BOOLEAN else text
-        parts, rest = [], f"({flat})"
-        for axis, size in enumerate(source.shape):
-            below = product_text([size_text(s) for s in source.shape[axis + 1 :]])
-            part = rest if below == "1" else f"{rest} // ({below})"
-            parts.append(part if axis == 0 else f"({part}) % {size_text(size)}")
-        names = []
-        for part in parts:
-            names.append(self.names.fresh("at"))
-            scope.body.append(Let(names[-1], part))
-        return self.value(source, tuple(names), scope)
-
     def take(self, node: Expr, index: Index, scope: Scope) -> str:
         op = node.op
         assert isinstance(op, ops.Take)
@@ -199,39 +181,6 @@ class Lowering:
         end = op.axis + indices.ndim
         place = self.value(indices, index[op.axis : end], scope)
         return self.value(table, (*index[: op.axis], place, *index[end:]), scope)
-
-    def slice(self, node: Expr, index: Index, scope: Scope) -> str:
-        op = node.op
-        assert isinstance(op, ops.Slice)
-        scaled = index[op.axis] if op.step == 1 else f"{op.step}*{index[op.axis]}"
-        place = f"({size_text(op.start)} + {scaled})"  # never a bare index: threads own parts of another axis
-        return self.value(node.args[0], (*index[: op.axis], place, *index[op.axis + 1 :]), scope)
-
-    def windows(self, node: Expr, index: Index, scope: Scope) -> str:
-        op = node.op
-        assert isinstance(op, ops.Windows)
-        o, k = index[op.axis : op.axis + 2]
-        place = f"({product_text([o, str(op.stride)])} + {product_text([k, str(op.dilation)])})"
-        return self.value(node.args[0], (*index[: op.axis], place, *index[op.axis + 2 :]), scope)
-
-    def overlap(self, node: Expr, index: Index, scope: Scope) -> str:
-        """Windows side by side: the window that an entry lies in, and its place there; beyond the last one 0."""
-        op, source = node.op, node.args[0]
-        assert isinstance(op, ops.Overlap)
-        count, size = size_text(source.shape[op.axis]), str(op.stride)
-        window, place = self.names.fresh("at"), self.names.fresh("at")
-        covered = sizes.same(sizes.times((source.shape[op.axis], op.stride)), op.extent)
-        i = index[op.axis]
-        first = f"{i} // {size}"
-        scope.body += [Let(window, first if covered else f"min({first}, {count} - 1)"), Let(place, f"{i} % {size}")]
-        value = self.value(source, (*index[: op.axis], window, place, *index[op.axis + 1 :]), scope)
-        if covered:
-            return value
-        nothing = "real(0)" if node.kind == REAL else "0"
-        return f"({value} if {i} < {product_text([count, size])} else {nothing})"
-
-    def range(self, node: Expr, index: Index, scope: Scope) -> str:
-        return f"int64({index[0]})"
 
     def one_hot(self, node: Expr, index: Index, scope: Scope) -> str:
         label = self.value(node.args[0], index[:-1], scope)
@@ -289,11 +238,7 @@ _HANDLERS: dict[type[ops.Op], Callable[[Lowering, Expr, Index, Scope], str]] = {
     Elementwise: Lowering.elementwise,
     Contraction: Lowering.contraction,
     Constant: Lowering.constant,
-    ops.Reshape: Lowering.reshape,
-    ops.Slice: Lowering.slice,
-    ops.Windows: Lowering.windows,
-    ops.Overlap: Lowering.overlap,
-    ops.Range: Lowering.range,
+    **looking.HANDLERS,
     ops.Take: Lowering.take,
     ops.OneHot: Lowering.one_hot,
     ops.Cast: Lowering.cast,

@@ -66,10 +66,11 @@ def inverse(builder: Builder, node: Expr) -> None:
 
 def solve(builder: Builder, node: Expr) -> None:
     right = node.args[1]
-    _solved(
-        builder, node,
-        lambda i, j, at, scope: scalar_text.convert(builder.lowering.value(right, (*at, i, j), scope), right.kind, REAL),
-    )  # fmt: skip
+
+    def entry(i: str, j: str, at: tuple[str, ...], scope: Scope) -> str:
+        return scalar_text.convert(builder.lowering.value(right, (*at, i, j), scope), right.kind, REAL)
+
+    _solved(builder, node, entry)
 
 
 def determinant(builder: Builder, node: Expr) -> None:

@@ -14,7 +14,6 @@ from symgrad.codegen.lower import Scope
 from symgrad.codegen.names import product_text, size_text
 from symgrad.codegen.products import Grouped, as_product, grouped, strides_of
 from symgrad.codegen.views import View, row_strides, view
-from symgrad.expression import sizes
 from symgrad.expression.node import Expr
 from symgrad.expression.ops import Constant, Contraction
 from symgrad.expression.sizes import Size

@@ -14,12 +14,12 @@ from symgrad.expression import sizes
 from symgrad.expression.node import Expr
 from symgrad.expression.ops import Contraction
 from symgrad.expression.scalars import REAL
-from symgrad.expression.sizes import Shape, Size
+from symgrad.expression.sizes import Size
 
 TYPICAL = 128  # what a named size is taken for when work is weighed
 
 
-def entries(shape: Shape) -> int:
+def entries(shape: Sequence[Size]) -> int:
     """About how many entries a shape has."""
     total = 1
     for size in shape:

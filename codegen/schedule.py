@@ -297,9 +297,8 @@ def _few(node: Expr, product: Product) -> bool:
     """Whether a block of a product is few calls of the tiles: one, or one for each offset of a window."""
     assert isinstance(node.op, Contraction)
     extent = node.op.sizes_of(node.args)
-    return len(product.depths) == 1 or (
-        all(isinstance(extent[i], int) for i in product.depths) and entries([extent[i] for i in product.depths[:-1]]) <= FEW
-    )
+    depths = [extent[i] for i in product.depths]
+    return len(depths) == 1 or (all(isinstance(s, int) for s in depths) and entries(depths[:-1]) <= FEW)
 
 
 def _entrywise_ends(node: Expr, using: Mapping[Expr, list[Expr]], home: Mapping[Expr, Stage]) -> list[Stage]:

@@ -86,7 +86,7 @@ class Builder:
         return tuple(names), scope
 
     def each(self, sizes: Sequence[Size], scope: Scope, body: Callable[[Index, Scope], None]) -> None:
-        """`body` at every index of some axes: one after the other for few, so that no loop stands in the way; or loops."""
+        """`body` at every index of some axes: written out for few, so that no loop stands in the way, or in loops."""
         if all(isinstance(s, int) for s in sizes) and 0 < math.prod(sizes) <= UNROLLED:
             for place in itertools.product(*(range(s) for s in sizes)):
                 body(tuple(map(str, place)), scope)

@@ -2,12 +2,13 @@
 
     symgrad_matmul_f32(a, a_row, a_col, b, b_row, b_col, c, c_row, rows, columns, depth, add, work)      and _f64
 
-With `add` other than 0 the sum goes on from what C holds. Strides count elements; C has unit column stride. `work` is WORK_BYTES of scratch that no other thread uses. Nothing
-outside the three matrices is read or written; C may be uninitialised and must not overlap A or B.
+With `add` other than 0 the sum goes on from what C holds. Strides count elements; C has unit column stride. `work` is
+WORK_BYTES of scratch that no other thread uses. Nothing outside the three matrices is read or written; C may be
+uninitialised and must not overlap A or B.
 
 Every element of C is one chain of multiply-adds with k ascending, that starts from zero and never splits: between
-blocks of the depth, and between calls that add, it rests in C. The bits therefore do not depend on how rows and columns are divided between tiles,
-calls or threads.
+blocks of the depth, and between calls that add, it rests in C. The bits therefore do not depend on how rows and columns
+are divided between tiles, calls or threads.
 
 This module must not know what the products are for; `registers.py` holds the innermost loop, `panels.py` the copies.
 """

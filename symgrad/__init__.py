@@ -43,9 +43,9 @@ _WHERE = {
         "flatten trace diagonal diag kron symmetric inverse determinant logdet cholesky solve"
     ),
     "symgrad.expression.movement": (
-        "flip pad concatenate stack split expand_dims squeeze swapaxes broadcast_to ones_like arange tril triu cumsum "
-        "prod"
+        "flip pad concatenate stack split expand_dims squeeze swapaxes broadcast_to ones_like"
     ),
+    "symgrad.expression.positions": "arange tril triu cumsum prod",
     "symgrad.expression.convolution": (
         "windows conv2d conv1d max_pool2d average_pool2d max_pool1d average_pool1d global_average_pool2d"
     ),
@@ -119,6 +119,7 @@ if TYPE_CHECKING:
     from symgrad.expression.node import constant as constant
     from symgrad.expression.normalization import *  # noqa: F403
     from symgrad.expression.parse import parse as parse
+    from symgrad.expression.positions import *  # noqa: F403
     from symgrad.expression.recurrent import *  # noqa: F403
     from symgrad.expression.scalar_functions import elementwise as elementwise
     from symgrad.expression.scalar_functions import to_sympy as to_sympy

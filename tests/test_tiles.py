@@ -130,7 +130,7 @@ def test_twin_and_intrinsic_compute_the_same_product(addresses):
     @numba.njit(error_model="numpy")
     def kernel(a, b, c, work):
         old = flush()
-        matmul(a, 3, 1, 20, b, 2, 31, 1, c, 5, 33, 20, 31, 17, work)
+        matmul(a, 3, 1, 20, b, 2, 31, 1, c, 5, 33, 20, 31, 17, 0, work)
         restore(old)
 
     random = np.random.default_rng(10)
@@ -139,17 +139,18 @@ def test_twin_and_intrinsic_compute_the_same_product(addresses):
         c, twin = np.zeros(700, dtype), np.zeros(700, dtype)
         work = np.empty(tiles.WORK_BYTES // a.itemsize, dtype)
         kernel(a, b, c, work)
-        tiles.matmul_twin(a, 3, 1, 20, b, 2, 31, 1, twin, 5, 33, 20, 31, 17, work)
+        tiles.matmul_twin(a, 3, 1, 20, b, 2, 31, 1, twin, 5, 33, 20, 31, 17, 0, work)
         np.testing.assert_allclose(c, twin, rtol=TOLERANCE[dtype])
         with pytest.raises(AssertionError, match="of 700"):
-            tiles.matmul_twin(a, 0, 1, 20, b, 0, 31, 1, twin, 100, 33, 20, 31, 17, work)
+            tiles.matmul_twin(a, 0, 1, 20, b, 0, 31, 1, twin, 100, 33, 20, 31, 17, 0, work)
 
 
 def test_best_steps_use_compiled_heights_only():
     for tallest, heights in tiles.HEIGHTS.items():
         steps = tiles.best_steps(tallest, 2)
         assert all(step in heights and step <= left for left, step in enumerate(steps) if left)
-    assert tiles.best_steps(14, 2)[16] == 8
+    steps = tiles.best_steps(14, 2)
+    assert steps[11] == 11 and steps[16] + steps[16 - steps[16]] == 16  # never 14 and a costly 2
 
 
 def test_load_is_idempotent_and_needs_no_numba():

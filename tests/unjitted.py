@@ -3,8 +3,8 @@
 import numpy as np
 
 from symgrad.codegen import tiles
-from symgrad.codegen.runtime import namespace
 from symgrad.codegen.multiply import BLOCK
+from symgrad.codegen.runtime import namespace
 
 
 def call(kernel, arrays):

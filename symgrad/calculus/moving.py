@@ -48,6 +48,29 @@ def slice_of_padded(node: Expr) -> Expr | None:
     return x.args[0] if sizes.same(x.args[0].shape[op.axis], op.count) else None
 
 
+def slice_of_repeated(node: Expr) -> Expr | None:
+    """A part of what is the same along an axis is a shorter one."""
+    op, x = node.op, node.args[0]
+    assert isinstance(op, ops.Slice)
+    if not isinstance(x.op, ops.Contraction):
+        return None
+    index = x.op.output[op.axis]
+    new = dict(x.op.new)
+    if index not in new or x.op.output.count(index) > 1:
+        return None
+    return make(ops.Contraction(x.op.inputs, x.op.output, tuple((new | {index: op.count}).items())), *x.args)
+
+
+def slices_compose(node: Expr) -> Expr | None:
+    """x[a:][b:] = x[a + b:], and what is turned twice is as it was."""
+    op, x = node.op, node.args[0]
+    assert isinstance(op, ops.Slice)
+    if not isinstance(x.op, ops.Slice) or x.op.axis != op.axis:
+        return None
+    start = sizes.total([x.op.start, sizes.times((x.op.step, op.start))])
+    return make(ops.Slice(op.axis, start, x.op.step * op.step, op.count), x.args[0])
+
+
 def paddings_joined(node: Expr) -> Expr | None:
     """A sum of tensors, each among zeros where the others are not, is those tensors one after the other."""
     op = node.op

@@ -192,7 +192,8 @@ TABLE: dict[type[ops.Op], Rule] = {
     ops.Pad: Rule("pad", "if b is a among zeros then ∂L/∂a is that part of g", _pad),
     ops.Concatenate: Rule("concatenate", "if c = [a, b] then ∂L/∂a is its part of g", _concatenate),
     ops.Windows: Rule("windows", "if b[o,k] = a[s o + d k] then ∂L/∂a[i] sums g[o,k] where s o + d k = i", _windows),
-    ops.Overlap: Rule("overlapping sum", "if b[i] sums a[o,k] where s o + d k = i then ∂L/∂a[o,k] = g[s o + d k]", _overlap),
+    ops.Overlap: Rule("overlapping sum", "if b[i] sums a[o,k] over s o + d k = i then ∂L/∂a[o,k] = g[s o + d k]",
+                      _overlap),
     ops.Inverse: Rule("inverse", "if B = A⁻¹ then ∂L/∂A = −Bᵀ (∂L/∂B) Bᵀ", algebra.inverse),
     ops.Solve: Rule("solve", "if X = A⁻¹ B then ∂L/∂B = A⁻ᵀ (∂L/∂X) and ∂L/∂A = −(∂L/∂B) Xᵀ", algebra.solve),
     ops.Determinant: Rule("determinant", "if d = det A then ∂L/∂A = g d A⁻ᵀ", algebra.determinant),
@@ -204,7 +205,7 @@ TABLE: dict[type[ops.Op], Rule] = {
     ops.Cast: Rule("cast", "between kinds of number nothing is differentiated", _nothing),
     ops.OneHot: Rule("one-hot", "labels have no derivative", _nothing),
     ops.ArgMax: Rule("argmax", "a position has no derivative", _nothing),
-}
+}  # fmt: skip
 
 PRODUCT_SIDES = ("matrix product, left operand", "matrix product, right operand")
 PRODUCT_STATEMENTS = ("if C = A B then ∂L/∂A = ∂L/∂C Bᵀ", "if C = A B then ∂L/∂B = Aᵀ ∂L/∂C")

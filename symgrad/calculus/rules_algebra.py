@@ -7,7 +7,7 @@ Over the last two axes, for any batch before them. Giles 2008 ("Collected matrix
 from __future__ import annotations
 
 from symgrad.expression import functions as f
-from symgrad.expression import matrices, movement
+from symgrad.expression import matrices, movement, positions
 from symgrad.expression.node import Expr
 
 
@@ -44,8 +44,8 @@ def logdet(node: Expr, y: Expr, g: Expr, i: int) -> Expr:
 
 def cholesky(node: Expr, y: Expr, g: Expr, i: int) -> Expr:
     """dA = dL Lᵀ + L dLᵀ gives L⁻¹ dL = Φ(L⁻¹ dA L⁻ᵀ), Φ the lower triangle with half the diagonal."""
-    inner = turned(y) @ movement.tril(g)
-    rows, columns = movement.expand_dims(movement.arange(y.shape[-1]), 1), movement.arange(y.shape[-1])
+    inner = turned(y) @ positions.tril(g)
+    rows, columns = movement.expand_dims(positions.arange(y.shape[-1]), 1), positions.arange(y.shape[-1])
     half = f.where(rows > columns, inner, f.where(f.equal(rows, columns), inner / 2, 0))
     left = matrices.solve(turned(y), half)
     whole = turned(matrices.solve(turned(y), turned(left)))

@@ -62,7 +62,7 @@ def _padding(
         for axis, (size, stride, dilation) in enumerate(zip(shape, strides, dilations, strict=True), 1):
             extent, reach = x.shape[axis], (size - 1) * dilation + 1
             if not isinstance(extent, int) and stride != 1:
-                raise ShapeError(f'{function}: padding "same" with a stride needs a known size, axis {axis} is {extent}')
+                raise ShapeError(f'{function}: "same" with a stride needs a known size, axis {axis} is {extent}')
             lacking = reach - 1 if stride == 1 else max(0, (math.ceil(extent / stride) - 1) * stride + reach - extent)
             pairs.append((lacking // 2, lacking - lacking // 2))
         return pairs

@@ -14,7 +14,7 @@ from symgrad.expression.sizes import Shape, Size
 FREE = (Leaf | Constant | Extent | Identity | Named | ops.Reshape | ops.Slice | ops.Windows | ops.Range | ops.Mode
         | ops.Assign)  # fmt: skip
 CUBIC = {ops.Inverse: 2, ops.Solve: 1, ops.Determinant: 1, ops.LogDet: 1, ops.Cholesky: 1}  # times n³, about
-READING = ops.Reduce | ops.LogSumExp | ops.ArgMax | ops.Scatter | ops.Overlap  # these go through their argument, not their result
+READING = ops.Reduce | ops.LogSumExp | ops.ArgMax | ops.Scatter | ops.Overlap  # what goes through its argument
 
 
 def operations(node: Expr) -> tuple[int, Shape]:

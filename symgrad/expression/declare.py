@@ -119,7 +119,7 @@ def state(name: str, shape: Sequence[Size] = (), initial: float = 0.0) -> Expr:
 
 
 def noise(name: str, shape: Sequence[Size] = ()) -> Expr:
-    """Uniform numbers in [0, 1), in training drawn anew for each step from the run's seed; otherwise given like an input.
+    """Uniform numbers in [0, 1): in training drawn anew for each step from the run's seed, else given like an input.
 
     Raises ShapeError, ExpressionError.
 

@@ -11,7 +11,7 @@ from typing import Any
 
 from symgrad.errors import ExpressionError, ShapeError
 from symgrad.expression import functions as f
-from symgrad.expression import movement, ops, sizes
+from symgrad.expression import movement, ops, positions, sizes
 from symgrad.expression.declare import noise, state
 from symgrad.expression.forms import assigned, in_training
 from symgrad.expression.node import Expr, as_expr
@@ -90,7 +90,7 @@ def attention(q: object, k: object, v: object, mask: object = None, causal: bool
     scores = queries @ movement.swapaxes(keys, -1, -2) / math.sqrt(width)
     allowed = None if mask is None else as_expr(mask)
     if causal:
-        seen = movement.expand_dims(movement.arange(scores.shape[-2]), 1) >= movement.arange(scores.shape[-1])
+        seen = movement.expand_dims(positions.arange(scores.shape[-2]), 1) >= positions.arange(scores.shape[-1])
         allowed = seen if allowed is None else f.logical_and(allowed, seen)
     if allowed is not None:
         scores = f.where(allowed, scores, -math.inf)

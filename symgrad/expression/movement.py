@@ -1,4 +1,4 @@
-"""Moving entries: indexing, padding, joining and splitting, flips, triangles, as NumPy has them.
+"""Moving entries: indexing, padding, joining and splitting, flips, as NumPy has them.
 
 Each takes expressions, numbers or arrays and gives an expression; nothing is computed here. Axes whose size is a name
 can be cut by a constant from either end (x[1:], x[:-1]) or turned (x[::-1]), for any value of the name.
@@ -6,6 +6,7 @@ can be cut by a constant from either end (x[1:], x[:-1]) or turned (x[::-1]), fo
 
 from __future__ import annotations
 
+import itertools
 from collections.abc import Callable, Sequence
 from typing import Any
 
@@ -199,7 +200,7 @@ def split(x: object, parts: int | Sequence[int], axis: int = 0) -> list[Expr]:
         bounds = [0, *parts, extent]
         if bounds != sorted(bounds):
             raise ShapeError(f"the positions of a split rise from 0 to {extent}, not {list(parts)}")
-    return [_cut(value, place, slice(a, b)) for a, b in zip(bounds, bounds[1:], strict=False)]
+    return [_cut(value, place, slice(a, b)) for a, b in itertools.pairwise(bounds)]
 
 
 def expand_dims(x: object, axis: int) -> Expr:
@@ -251,51 +252,7 @@ def broadcast_to(x: object, shape: Sequence[Size]) -> Expr:
     return make(ops.Contraction((indices,), output, new), inner) if new else inner
 
 
-def arange(extent: Size) -> Expr:
-    """The integers from 0 to extent - 1; extent is a number or the name of a size. Raises ShapeError."""
-    if not sizes.is_size(extent):
-        raise ShapeError(f"arange wants a number from 0 on or the name of a size, not {extent!r}")
-    return make(ops.Range(extent))
-
-
-def _triangle(x: object, function: str, compare: Callable[[Expr, Expr], Expr]) -> Expr:
-    value = as_expr(x)
-    if value.ndim < 2:
-        raise ShapeError(f"{function} wants a matrix, but {value.label} has shape {sizes.text(value.shape)}")
-    rows, columns = expand_dims(arange(value.shape[-2]), 1), arange(value.shape[-1])
-    return f.where(compare(rows, columns), value, 0)
-
-
-def tril(x: object) -> Expr:
-    """The lower triangle of a matrix with its diagonal, zeros above; of a parameter, the gradient is one too."""
-    return _triangle(x, "tril", lambda row, column: row >= column)
-
-
-def triu(x: object) -> Expr:
-    """The upper triangle of a matrix with its diagonal, zeros below; of a parameter, the gradient is one too."""
-    return _triangle(x, "triu", lambda row, column: row <= column)
-
-
-def cumsum(x: object, axis: int) -> Expr:
-    """Running sums along an axis: result[i] = x[0] + ... + x[i]. Raises ShapeError."""
-    value = as_expr(x)
-    place = _axis(value, axis, "cumsum")
-    before = f.cast(expand_dims(arange(value.shape[place]), 1) <= arange(value.shape[place]), value.kind)
-    indices = tuple(range(value.ndim))
-    output = tuple(value.ndim if a == place else a for a in indices)
-    return make(ops.Contraction((indices, (place, value.ndim)), output), value, before)
-
-
-def prod(x: object, axis: f.Axes = None, keepdims: bool = False) -> Expr:
-    """The product of entries along axes (all by default); its derivative is exact also where entries are 0."""
-    value = as_expr(x)
-    for place in reversed(f.axes_of(value, axis, "prod")):  # one after the other: each has an exact derivative
-        value = make(ops.Reduce("product", (place,), keepdims), value)
-    return value
-
-
 def table() -> dict[str, Callable[..., Any]]:
     """The functions of this module that may stand in a formula given as text, by name."""
-    listed = (flip, pad, concatenate, stack, expand_dims, squeeze, swapaxes, broadcast_to, arange, tril, triu, cumsum,
-              prod)  # fmt: skip
+    listed = (flip, pad, concatenate, stack, expand_dims, squeeze, swapaxes, broadcast_to)
     return {function.__name__: function for function in listed}

@@ -30,7 +30,7 @@ from symgrad.expression.ops_movement import (
 )
 from symgrad.expression.ops_training import Assign, Mode, Noise, State
 from symgrad.expression.scalars import BOOLEAN, INTEGER, LOGIC, PROMOTE, REAL, TABLE
-from symgrad.expression.sizes import Shape, Size
+from symgrad.expression.sizes import Size
 
 if TYPE_CHECKING:
     from symgrad.expression.node import Expr

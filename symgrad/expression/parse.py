@@ -22,6 +22,7 @@ from symgrad.expression import (
     more_losses,
     movement,
     normalization,
+    positions,
 )
 from symgrad.expression.node import Expr, as_expr
 
@@ -33,7 +34,10 @@ BINARY: dict[type[ast.AST], Callable[[Any, Any], Any]] = {
     ast.LtE: lambda a, b: a <= b, ast.Gt: lambda a, b: a > b, ast.GtE: lambda a, b: a >= b,
     ast.Eq: functions.equal, ast.NotEq: functions.not_equal,
 }  # fmt: skip
-MODULES = (functions, movement, activations, normalization, matrices, convolution, layers, losses, more_losses)
+MODULES = (
+    *(functions, movement, positions, activations, normalization, matrices, convolution, layers),
+    *(losses, more_losses),
+)
 FUNCTIONS = {
     name: function
     for module in MODULES
@@ -121,6 +125,8 @@ def build(node: ast.AST, text: str, names: Mapping[str, Any], inner: Callable[[a
             return BINARY[type(operator)](as_expr(inner(left)), inner(right))
         case ast.Compare(left=left, ops=[operator], comparators=[right]) if type(operator) in BINARY:
             return BINARY[type(operator)](as_expr(inner(left)), inner(right))
+        case ast.Subscript(value=value, slice=places):
+            return as_expr(inner(value))[_places(places, inner)]
         case ast.Attribute(value=value, attr="T"):
             return as_expr(inner(value)).T
         case ast.Tuple(elts=parts) | ast.List(elts=parts):
@@ -130,8 +136,22 @@ def build(node: ast.AST, text: str, names: Mapping[str, Any], inner: Callable[[a
     raise fail(
         node,
         text,
-        f"{ast.unparse(node)[:60]!r} cannot stand in a formula: use names, numbers, + - * / ** @ .T and functions",
+        f"{ast.unparse(node)[:60]!r} cannot stand in a formula: use names, numbers, + - * / ** @ .T [] and functions",
     )
+
+
+def _places(node: ast.AST, inner: Callable[[ast.AST], Any]) -> Any:
+    """What stands in the brackets of an index."""
+    match node:
+        case ast.Tuple(elts=parts):
+            return tuple(_places(p, inner) for p in parts)
+        case ast.Slice(lower=lower, upper=upper, step=step):
+            return slice(*(None if part is None else inner(part) for part in (lower, upper, step)))
+        case ast.Constant(value=None):
+            return None
+        case ast.Constant(value=value) if value is Ellipsis:
+            return Ellipsis
+    return inner(node)
 
 
 def _call(

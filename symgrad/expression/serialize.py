@@ -12,9 +12,9 @@ import itertools
 from collections.abc import Mapping, Sequence
 from typing import Any
 
-from symgrad.errors import ExpressionError, ModelError, ShapeError
+from symgrad.errors import ExpressionError, ModelError
 from symgrad.expression import ops, sizes
-from symgrad.expression.node import Expr, check_name, make, topological
+from symgrad.expression.node import Expr, make, topological
 from symgrad.expression.serialize_checks import check
 
 NODES = 100_000
@@ -51,8 +51,11 @@ def _plain(value: Any) -> Any:
         return base64.b64encode(value).decode()
     if isinstance(value, int | str | bool):
         return value
-    terms = sizes.terms(value)
-    return {"sum": [[number, *(n for n, power in sorted(names.items()) for _ in range(power))] for number, names in terms]}
+    return {"sum": [[number, *_powers(names)] for number, names in sizes.terms(value)]}
+
+
+def _powers(names: Mapping[str, int]) -> list[str]:
+    return [name for name, power in sorted(names.items()) for _ in range(power)]
 
 
 def expression_from_json(document: Mapping[str, Any], origin: str = "a model file") -> list[Expr]:
@@ -134,7 +137,8 @@ def _term(value: Any) -> Any:
     if not isinstance(value, list) or not 1 <= len(value) <= FACTORS:
         raise ValueError(f"{str(value)[:40]} is not a product of sizes")
     number, *names = value
-    if type(number) is not int or abs(number) > LARGEST or not all(isinstance(n, str) and n.isidentifier() for n in names):
+    plain = type(number) is int and abs(number) <= LARGEST
+    if not plain or not all(isinstance(n, str) and n.isidentifier() for n in names):
         raise ValueError(f"{str(value)[:40]} is not a product of sizes")
     return sizes.times([number, *names])
 

@@ -69,9 +69,9 @@ def _overlap(op: Any, args: Sequence[Expr]) -> bool:
 
 
 def _joined(op: Any, args: Sequence[Expr]) -> bool:
-    first = args[0]
     rest = [(*a.shape[: op.axis], *a.shape[op.axis + 1 :]) for a in args]
-    return all(a.kind == first.kind and a.ndim == first.ndim and _same(r, rest[0]) for a, r in zip(args, rest, strict=True))
+    alike = all((a.kind, a.ndim) == (args[0].kind, args[0].ndim) for a in args)
+    return alike and all(_same(r, rest[0]) for r in rest)
 
 
 def _square(op: Any, args: Sequence[Expr]) -> bool:
@@ -86,7 +86,8 @@ def _solvable(op: Any, args: Sequence[Expr]) -> bool:
 Condition = tuple[Any, Callable[[Any, Sequence[Expr]], bool], str]
 CONDITIONS: tuple[Condition, ...] = (
     (ops.Elementwise, lambda op, args: op.function in TABLE, "an unknown function"),
-    (ops.Constant, lambda op, args: op.dtype in DTYPES and op.array.size <= LARGEST_ARRAY, "a constant of an unknown kind"),
+    (ops.Constant, lambda op, args: op.dtype in DTYPES and op.array.size <= LARGEST_ARRAY,
+     "a constant of an unknown kind"),
     (ops.Variable, lambda op, args: op.kind in ops.RANK, "an input of an unknown kind"),
     (ops.Cast, lambda op, args: op.kind in ops.RANK, "a cast to an unknown kind"),
     (ops.Reduce, lambda op, args: op.function in ("max", "min", "product"), "an unknown reduction"),

@@ -9,7 +9,20 @@ from symgrad.expression import ops, sizes
 from symgrad.expression.node import Expr
 from symgrad.expression.sizes import Size
 from symgrad.formulas import scalar
-from symgrad.formulas.tree import PRODUCT, RELATION, SUM, Bracket, Call, Indexed, Infix, Math, Number, Over, Power, Symbol
+from symgrad.formulas.tree import (
+    PRODUCT,
+    RELATION,
+    SUM,
+    Bracket,
+    Call,
+    Indexed,
+    Infix,
+    Math,
+    Number,
+    Over,
+    Power,
+    Symbol,
+)
 
 if TYPE_CHECKING:
     from symgrad.formulas.index import IndexNotation

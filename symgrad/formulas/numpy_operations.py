@@ -165,7 +165,8 @@ def _leaf(scope: Scope, node: Expr) -> Code:
 
 OPERATIONS: dict[type[ops.Op], Callable[[Scope, Expr], Code]] = {
     **numpy_movement.OPERATIONS,
-    ops.Variable: _leaf, ops.Parameter: _leaf, ops.State: _leaf, ops.Noise: _leaf, ops.Constant: _constant, ops.Elementwise: _elementwise,
+    ops.Variable: _leaf, ops.Parameter: _leaf, ops.State: _leaf, ops.Noise: _leaf, ops.Constant: _constant,
+    ops.Elementwise: _elementwise,
     ops.Extent: lambda scope, node: scope.extent(node.op.size),  # type: ignore[attr-defined]
     ops.Contraction: contraction, ops.Reduce: _reduce, ops.LogSumExp: _logsumexp, ops.Softmax: _softmax,
     ops.ArgMax: lambda scope, node: call("np.argmax", scope.code(node.args[0]).text, f"axis={node.op.axis}"),  # type: ignore[attr-defined]

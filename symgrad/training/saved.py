@@ -105,7 +105,7 @@ def model_of(tensors: Mapping[str, np.ndarray], document: Document, path: Path) 
     roots = expression_from_json(_field(document, "expression", dict, path), str(path))
     count, targets = _field(document, "inputs", int, path), _field(document, "targets", int, path)
     metrics = _field(document, "metrics", list, path)
-    if count < 1 or targets < 1 or len(roots) != count + targets + 2 + len(metrics):
+    if count < 1 or targets < 0 or len(roots) != count + targets + 2 + len(metrics):
         raise ModelError(f"{path}: the expression does not hold what the model names")
     output, loss, *values = roots[count + targets :]
     try:

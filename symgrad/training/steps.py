@@ -14,7 +14,8 @@ import numpy as np
 
 from symgrad.calculus.simplify import simplify
 from symgrad.codegen.kernel import Machine, default_threads, flat
-from symgrad.codegen.program import Assembled, assemble_training, dtype_of
+from symgrad.codegen.program import Assembled, dtype_of
+from symgrad.codegen.stepping import assemble_training
 from symgrad.expression import functions as f
 from symgrad.expression import sizes
 from symgrad.expression.node import Expr, leaves
