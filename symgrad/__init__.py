@@ -73,6 +73,8 @@ _WHERE = {
     ),
     "symgrad.training.schedules": "constant_rate step_decay exponential_decay cosine_decay warmup",
     "symgrad.training.model": "Model load",
+    "symgrad.training.second_order": "minimize Minimum",
+    "symgrad.calculus.curvature": "curvature_products",
     "symgrad.training.settings": "Training History",
     "symgrad.data": "Dataset mnist",
     "symgrad.inspection.cost": "cost Cost",
@@ -90,6 +92,7 @@ _HOME = {name: module for module, names in _WHERE.items() for name in names.spli
 _ALIASES = {"abs": "absolute"}
 
 if TYPE_CHECKING:
+    from symgrad.calculus.curvature import curvature_products as curvature_products
     from symgrad.calculus.gradient import Derivation as Derivation
     from symgrad.calculus.gradient import derive as derive
     from symgrad.calculus.gradient import gradient as gradient
@@ -147,6 +150,8 @@ if TYPE_CHECKING:
     from symgrad.training.model import Model as Model
     from symgrad.training.model import load as load
     from symgrad.training.optimizers import *  # noqa: F403
+    from symgrad.training.second_order import Minimum as Minimum
+    from symgrad.training.second_order import minimize as minimize
     from symgrad.training.schedules import *  # noqa: F403
     from symgrad.training.settings import History as History
     from symgrad.training.settings import Training as Training

@@ -101,7 +101,8 @@ def _contraction(op: ops.Contraction, node: Expr, args: Sequence[Array], extents
 def _take(op: ops.Take, node: Expr, args: Sequence[Array], extents: Mapping[str, int]) -> Array:
     table, indices = args
     if indices.size and (indices.min() < 0 or indices.max() >= table.shape[op.axis]):
-        raise BindingError(f"take: index {indices.max()} is out of range, the axis has {table.shape[op.axis]} entries")
+        bad = indices.min() if indices.min() < 0 else indices.max()
+        raise BindingError(f"take: index {bad} is out of range, the axis has {table.shape[op.axis]} entries")
     return np.take(table, indices, op.axis)
 
 

@@ -161,14 +161,6 @@ def _overlap(node: Expr, y: Expr, g: Expr, i: int) -> Expr:
     return make(ops.Windows(op.axis, node.args[0].shape[op.axis + 1], op.stride, op.dilation), g)
 
 
-def _mode(node: Expr, y: Expr, g: Expr, i: int) -> Expr:
-    return make(node.op, *(g if j == i else 0.0 * g for j in range(2)))
-
-
-def _assign(node: Expr, y: Expr, g: Expr, i: int) -> Expr | None:
-    return g if i == 0 else None
-
-
 def _through(node: Expr, y: Expr, g: Expr, i: int) -> Expr:
     return g
 
@@ -199,8 +191,6 @@ TABLE: dict[type[ops.Op], Rule] = {
     ops.Determinant: Rule("determinant", "if d = det A then ∂L/∂A = g d A⁻ᵀ", algebra.determinant),
     ops.LogDet: Rule("log-determinant", "if l = log |det A| then ∂L/∂A = g A⁻ᵀ", algebra.logdet),
     ops.Cholesky: Rule("Cholesky factor", "if A = L Lᵀ then ∂L/∂A = sym(L⁻ᵀ Φ(Lᵀ g) L⁻¹)", algebra.cholesky),
-    ops.Mode: Rule("training or evaluation", "each is differentiated where it is used", _mode),
-    ops.Assign: Rule("assignment", "what is written back has no derivative", _assign),
     ops.Named: Rule("name", "a name changes nothing", _through),
     ops.Cast: Rule("cast", "between kinds of number nothing is differentiated", _nothing),
     ops.OneHot: Rule("one-hot", "labels have no derivative", _nothing),

@@ -108,7 +108,13 @@ def _convolution(
     shape = weights.shape[:rank]
     steps, holes = _whole(strides, rank, "strides", function), _whole(dilation, rank, "dilation", function)
     pairs = _padding(value, padding, shape, steps, holes, function)
-    slid = _slid(movement.pad(value, [(0, 0), *pairs, (0, 0)]), shape, steps, holes)
+    padded = movement.pad(value, [(0, 0), *pairs, (0, 0)])
+    for axis, (size, hole) in enumerate(zip(shape, holes, strict=True), 1):
+        reach, extent = (size - 1) * hole + 1, padded.shape[axis]
+        if isinstance(extent, int) and reach > extent:
+            reason = f"the kernel reaches over {reach} entries of axis {axis}, which has {extent} with its padding"
+            raise ShapeError(ops.disagreement("convolve", value, weights, reason))
+    slid = _slid(padded, shape, steps, holes)
     n, channel, filters = 0, 1, 2
     positions, offsets = range(3, 3 + rank), range(3 + rank, 3 + 2 * rank)
     between = [i for pair in zip(positions, offsets, strict=True) for i in pair]

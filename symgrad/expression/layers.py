@@ -14,14 +14,14 @@ from symgrad.expression import functions as f
 from symgrad.expression import movement, ops, positions, sizes
 from symgrad.expression.declare import noise, state
 from symgrad.expression.forms import assigned, in_training
-from symgrad.expression.node import Expr, as_expr
+from symgrad.expression.node import Expr, as_expr, topological
 
 
 def dropout(x: object, rate: float, name: str | None = None) -> Expr:
     """In training each entry is 0 with probability `rate` and the rest is divided by 1 - rate; in evaluation x itself.
 
-    Srivastava et al. 2014, in the inverted form. `name` is that of the uniform noise; u_h for an x called h. Raises
-    ExpressionError.
+    Srivastava et al. 2014, in the inverted form. `name` is that of the uniform noise: u_h for an x called h, else u,
+    u2 ... along a network; two dropouts beside each other want names. Raises ExpressionError.
 
     >>> dropout(f.variable("x", ("N", 3)).named("h"), 0.5).shape
     ('N', 3)
@@ -31,9 +31,16 @@ def dropout(x: object, rate: float, name: str | None = None) -> Expr:
         raise ExpressionError(f"the rate of a dropout is a number from 0 up to below 1, not {rate!r}")
     if rate == 0:
         return value
-    called = isinstance(value.op, ops.Named | ops.Leaf)
-    u = noise(name or (f"u_{value.name}" if called else "u"), value.shape)
+    u = noise(name or _noise_name(value), value.shape)
     return in_training(f.where(u >= rate, value, 0) / (1 - rate), value)
+
+
+def _noise_name(x: Expr) -> str:
+    """u_h for an x called h, else u, or u2 where u stands below already."""
+    if isinstance(x.op, ops.Named | ops.Leaf):
+        return f"u_{x.name}"
+    taken = {n.op.name for n in topological([x]) if isinstance(n.op, ops.Noise)}
+    return next(name for name in ("u", *(f"u{i}" for i in range(2, len(taken) + 3))) if name not in taken)
 
 
 def batch_norm(

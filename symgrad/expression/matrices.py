@@ -10,7 +10,7 @@ from typing import Any
 
 from symgrad.errors import ShapeError
 from symgrad.expression import functions as f
-from symgrad.expression import ops, sizes
+from symgrad.expression import movement, ops, sizes
 from symgrad.expression.node import Expr, as_expr, make
 
 
@@ -145,6 +145,10 @@ def solve(a: object, b: object) -> Expr:
     left, right = _square(a, "solve"), as_expr(b)
     vector = right.ndim == left.ndim - 1
     columns = f.reshape(right, (*right.shape, 1)) if vector else right
+    if left.ndim == 2 < columns.ndim:  # one matrix for all of a batch
+        left = movement.broadcast_to(left, (*columns.shape[:-2], *left.shape))
+    elif columns.ndim == 2 < left.ndim and not vector:
+        columns = movement.broadcast_to(columns, (*left.shape[:-2], *columns.shape))
     fits = columns.ndim == left.ndim and all(map(sizes.same, columns.shape[:-1], left.shape[:-1]))
     if not fits:
         raise ShapeError(ops.disagreement("solve", left, right, f"A x = b wants {left.shape[-1]} rows in b"))

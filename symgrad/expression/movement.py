@@ -10,6 +10,8 @@ import itertools
 from collections.abc import Callable, Sequence
 from typing import Any
 
+import numpy as np
+
 from symgrad.errors import ExpressionError, ShapeError
 from symgrad.expression import functions as f
 from symgrad.expression import ops, sizes
@@ -25,13 +27,11 @@ def index(x: Expr, places: object) -> Expr:
     >>> index(f.variable("x", ("N", 5)), (slice(1, None), -1)).shape
     (N - 1,)
     """
-    wanted = list(places) if isinstance(places, tuple) else [places]
+    wanted = [_plain(p) for p in places] if isinstance(places, tuple) else [_plain(places)]
     taken = [p for p in wanted if p is not None and p is not Ellipsis]
-    if wanted.count(Ellipsis) > 1 or len(taken) > x.ndim:
+    if sum(p is Ellipsis for p in wanted) > 1 or len(taken) > x.ndim:
         raise ShapeError(f"{x.label} {sizes.text(x.shape)} has {x.ndim} axes, the index has {len(taken)}")
-    if Ellipsis not in wanted:
-        wanted.append(Ellipsis)
-    at = wanted.index(Ellipsis)
+    at = next((i for i, p in enumerate(wanted) if p is Ellipsis), len(wanted))
     wanted[at : at + 1] = [slice(None)] * (x.ndim - len(taken))
     value, axis, shape = x, 0, []
     for place in wanted:
@@ -43,6 +43,12 @@ def index(x: Expr, places: object) -> Expr:
             shape.append(value.shape[axis])
         axis += 1
     return _shaped(value, tuple(shape))
+
+
+def _plain(place: object) -> object:
+    """A NumPy integer as an int; anything else as it is."""
+    whole = isinstance(place, np.integer) or (isinstance(place, np.ndarray) and not place.shape)
+    return int(place) if whole and np.issubdtype(np.asarray(place).dtype, np.integer) else place  # type: ignore[arg-type]
 
 
 def _shaped(x: Expr, shape: Shape) -> Expr:
@@ -124,6 +130,7 @@ def ones_like(x: Expr) -> Expr:
 
 
 def _pairs(x: Expr, widths: Pairs) -> list[tuple[int, int]]:
+    widths = np.asarray(widths).tolist() if isinstance(widths, np.integer | np.ndarray) else widths
     given: list[Any] = [widths] * x.ndim if isinstance(widths, int) else list(widths)
     if len(given) == 2 and all(isinstance(w, int) for w in given):
         given = [tuple(given)] * x.ndim

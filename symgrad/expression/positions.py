@@ -45,10 +45,10 @@ def cumsum(x: object, axis: int) -> Expr:
     """Running sums along an axis: result[i] = x[0] + ... + x[i]. Raises ShapeError."""
     value = as_expr(x)
     place = f.axes_of(value, axis, "cumsum")[0]
-    before = f.cast(expand_dims(arange(value.shape[place]), 1) <= arange(value.shape[place]), value.kind)
-    indices = tuple(range(value.ndim))
-    output = tuple(value.ndim if a == place else a for a in indices)
-    return make(ops.Contraction((indices, (place, value.ndim)), output), value, before)
+    extent, behind = value.shape[place], value.ndim - place - 1
+    places, ones = arange(extent), [1] * behind
+    before = f.reshape(places, (1, extent, *ones)) <= f.reshape(places, (extent, 1, *ones))
+    return f.sum(f.where(before, expand_dims(value, place), 0), place + 1)  # selected: 0 · ∞ never arises
 
 
 def prod(x: object, axis: f.Axes = None, keepdims: bool = False) -> Expr:
