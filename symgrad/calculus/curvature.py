@@ -26,9 +26,9 @@ def curvature_products(loss: Expr, wrt: Sequence[Expr], along: Sequence[Expr], g
 
     >>> w, v = f.parameter("w", (2,)), f.variable("v", (2,))
     >>> print(curvature_products(f.sum(w**4), [w], [v], False)[0])
-    12 w² ⊙ v
+    12 v ⊙ w²
     >>> print(curvature_products(f.sum((w**2) ** 2), [w], [v], True)[0])
-    8 w² ⊙ v
+    8 v ⊙ w²
     """
     if not gauss_newton:
         return simplify(_hessian_product(loss, wrt, along))

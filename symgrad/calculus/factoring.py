@@ -187,6 +187,13 @@ def square_of_root(node: Expr) -> Expr | None:
     return None
 
 
+def zeroth_power(node: Expr) -> Expr | None:
+    """a⁰ = 1, for every a."""
+    op = node.op
+    assert isinstance(op, Elementwise)
+    return repeat(as_expr(1.0), node) if op.function == "power" and number_of(node.args[1]) == 0 else None
+
+
 def selected_twice(node: Expr) -> Expr | None:
     """where(c, where(c, a, b), d) = where(c, a, d), and so on the other side."""
     op = node.op

@@ -101,6 +101,7 @@ TEXTBOOK: tuple[Identity, ...] = (
              ("(a*(a - 1)/(a - 1) + b)/(a - 1)",)),
     Identity("square of a root", "√a²", "a", "a ≥ 0", (Elementwise,), factoring.square_of_root,
              ("a*sqrt(b**2 + 1)**3",)),
+    Identity("zeroth power", "a**0", "1", "", (Elementwise,), factoring.zeroth_power, ("a**0 + a",)),
     Identity("selected twice", "where(c, where(c, a, b), d)", "where(c, a, d)", "", (Elementwise,),
              factoring.selected_twice, ("where(a > 0, where(a > 0, a*b, c), a)", "where(a > 0, a*b, where(a > 0, a, c))")),
     Identity("selections joined", "where(c, a, 0) + where(c, 0, b)", "where(c, a, b)", "", (Elementwise,),
