@@ -8,13 +8,14 @@ from __future__ import annotations
 
 import math
 import time
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
+from symgrad.codegen.pool import interrupts_held
 from symgrad.errors import ConfigurationError, DivergenceError, ModelError
 from symgrad.training.settings import History
 
@@ -42,6 +43,7 @@ class Progress:
     records: list[dict[str, Any]] = field(default_factory=list)
     best: float = math.inf
     waited: int = 0
+    best_weights: dict[str, np.ndarray] | None = None  # those of the best epoch, when training may stop early
 
     def means(self, seen: int) -> dict[str, float]:
         """Running means over the epoch so far."""
@@ -67,7 +69,6 @@ class Run:
         self.batch_size = min(model.training.batch_size, progress.rows)
         self.per_epoch = -(-progress.rows // self.batch_size)
         self.last_good: Path | None = None
-        self.best_weights: dict[str, np.ndarray] | None = None
         self.saved_at: tuple[int, int] | None = None
         self._kept_tables: dict[str, Any] | None = None
 
@@ -81,13 +82,23 @@ class Run:
         except (KeyboardInterrupt, SystemExit):
             self.save()
             raise
-        if history.stopped_early and self.best_weights is not None:
-            for name, best in self.best_weights.items():
-                self.model.weights[name][...] = best
         if self.last_good is None:
             self.save()
         history.checkpoint = self.last_good
+        if history.stopped_early and self.progress.best_weights is not None:
+            for name, best in self.progress.best_weights.items():
+                self.model.weights[name][...] = best
+            history.checkpoint = self._best_checkpoint() or self.last_good
         return history
+
+    def _best_checkpoint(self) -> Path | None:
+        """The checkpoint of the epoch whose weights are kept; None when it has been taken away."""
+        from symgrad.storage.checkpoint import checkpoint_name
+
+        if self.out is None:
+            return None
+        path = self.out / checkpoint_name(len(self.progress.records) - self.progress.waited)
+        return path if path.exists() else None
 
     def epoch(self) -> bool:
         """One epoch; whether training should stop early."""
@@ -106,13 +117,22 @@ class Run:
         )
         dtype = self.model.training.dtype
         tables = self._tables()
-        for first, last in steps.sliced(
+        slices = steps.sliced(
             tables, order, self.batch_size, progress.step, True, rates.astype(dtype), counts.astype(dtype), kept
-        ):
-            self._count(kept, first, last)
-            self.watch("steps", {"step": last, **progress.means(min(last * self.batch_size, progress.rows))})
+        )
+        while self._advance(slices, kept):
+            seen = min(progress.step * self.batch_size, progress.rows)
+            self.watch("steps", {"step": progress.step, **progress.means(seen)})
         seconds = time.perf_counter() - started
         return self._finish(seconds)
+
+    def _advance(self, slices: Iterator[tuple[int, int]], kept: Mapping[str, np.ndarray]) -> bool:
+        """Run the next steps and count them, whatever signal comes: weights and progress belong together."""
+        with interrupts_held():
+            bounds = next(slices, None)
+            if bounds is not None:
+                self._count(kept, *bounds)
+        return bounds is not None
 
     def _tables(self) -> dict[str, Any]:
         if self._kept_tables is None:
@@ -150,10 +170,11 @@ class Run:
         if self.validation is not None:
             values, _ = self.model.steps.evaluate(self.validation, 1000)
             record |= {f"val_{name}": value for name, value in values.items()}
-        progress.epoch, progress.step, progress.sums = progress.epoch + 1, 0, {}
-        progress.records.append(record)
-        stop = self._patient(record)
-        self.save(record)
+        with interrupts_held():
+            progress.epoch, progress.step, progress.sums = progress.epoch + 1, 0, {}
+            progress.records.append(record)
+            stop = self._patient(record)
+            self.save(record)
         self.watch("done", record)
         return stop
 
@@ -164,7 +185,7 @@ class Run:
         progress = self.progress
         if record["val_loss"] < progress.best:
             progress.best, progress.waited = record["val_loss"], 0
-            self.best_weights = {n: w.copy() for n, w in self.model.weights.items()}
+            progress.best_weights = {n: w.copy() for n, w in self.model.weights.items()}
         else:
             progress.waited += 1
         return progress.waited >= self.patience
