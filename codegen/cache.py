@@ -111,11 +111,14 @@ def _put(path: Path, data: bytes) -> None:
 
 @contextlib.contextmanager
 def _locked(place: Path) -> Iterator[None]:
+    lock = FileLock(str(place) + ".lock", timeout=WAIT)
+    with contextlib.suppress(Timeout, OSError):  # then compile for ourselves; writing is atomic
+        lock.acquire()
     try:
-        with FileLock(str(place) + ".lock", timeout=WAIT):
-            yield
-    except (Timeout, OSError):
-        yield  # compile for ourselves; writing is atomic
+        yield
+    finally:
+        with contextlib.suppress(OSError):
+            lock.release()
 
 
 def fetch(key: str, make: Callable[[], tuple[bytes, str]], text: str = "") -> tuple[bytes, str, bool]:

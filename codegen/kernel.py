@@ -56,6 +56,9 @@ class Machine:
         self.assembled = assembled
         self.source = source(assembled.program, title)
         program = assembled.program
+        for slot in program.slots:  # what follows is executed: no name in it is anything but a name
+            if not slot.name.isidentifier() or not slot.kind.isidentifier():
+                raise CompileError(f"{slot.name!r} ({slot.kind!r}) cannot be a name in generated source; rename it")
         library()
 
         def make() -> tuple[bytes, str]:

@@ -33,9 +33,18 @@ def _lines(body: Sequence[Statement], indent: int) -> Iterator[str]:
                 yield f"{pad}# {text}"
 
 
+def quotable(title: str) -> str:
+    """A title that cannot end the docstring it stands in, whoever chose the model's name.
+
+    >>> quotable('training of "mine"')
+    "training of 'mine'"
+    """
+    return " ".join(title.translate({ord("\\"): "/", ord('"'): "'"}).split())
+
+
 def source(program: Program, title: str) -> str:
     """The Python text of a program."""
-    lines = [HEADER.format(title=title), "", "", f"def {program.name}(thread, threads, table):"]
+    lines = [HEADER.format(title=quotable(title)), "", "", f"def {program.name}(thread, threads, table):"]
     for slot in program.slots:
         reader = "size" if slot.kind == "size" else f"{slot.kind}_array"
         lines.append(f"    {slot.name} = {reader}(table, {slot.place})")

@@ -15,11 +15,17 @@ from typing import Any
 from symgrad.errors import ExpressionError, ModelError
 from symgrad.expression import ops, sizes
 from symgrad.expression.node import Expr, check_name, make, topological
-from symgrad.expression.scalars import TABLE
+from symgrad.expression.scalars import BOOLEAN, INTEGER, REAL, TABLE
 
 NODES = 100_000
 FACTORS = 16
 DTYPES = ("|b1", "|i1", "<i2", "<i4", "<i8", "|u1", "<u2", "<u4", "<u8", "<f4", "<f8", "<f2")
+STORED = {
+    REAL: ("",),
+    INTEGER: ("", "int8", "int16", "int32", "int64", "uint8", "uint16", "uint32", "uint64"),
+    BOOLEAN: ("", "bool"),
+}
+TEXT = 10_000  # characters; starting values given as numbers are a text of an expression
 _OPS = {op.__name__: op for op in ops.OPS}
 _serials = itertools.count(1 << 32)
 
@@ -169,8 +175,8 @@ def _check(op: ops.Op, args: Sequence[Expr]) -> None:
         raise ValueError(f"no function {op.function[:40]!r}")
     if isinstance(op, ops.Constant) and (op.dtype not in DTYPES or op.array.size > 1 << 24):
         raise ValueError("a constant of an unknown kind")
-    if isinstance(op, ops.Variable) and op.kind not in ops.RANK:
-        raise ValueError("an input of an unknown kind")
+    if isinstance(op, ops.Leaf):
+        _check_leaf(op)
     if isinstance(op, ops.Cast) and op.kind not in ops.RANK:
         raise ValueError("a cast to an unknown kind")
     if isinstance(op, ops.Reduce) and op.function not in ("max", "min"):
@@ -184,6 +190,22 @@ def _check(op: ops.Op, args: Sequence[Expr]) -> None:
         raise ValueError("wrong number of operands")
     if isinstance(op, ops.Take | ops.Scatter | ops.OneHot) and args[-1].kind != "integer":
         raise ValueError("positions are integers")
+
+
+def _check_leaf(op: ops.Leaf) -> None:
+    """A declaration: its storage becomes a name in generated source, its texts are printed."""
+    texts = [op.place, *([op.initializer] if isinstance(op, ops.Parameter) else [])]
+    if not all(text.isprintable() and len(text) <= TEXT for text in texts):
+        raise ValueError("a text that cannot be printed")
+    if not all(sizes.is_size(size) for size in op.shape):
+        raise ValueError("a shape that is not made of sizes")
+    if isinstance(op, ops.Parameter) and not all(isinstance(size, int) for size in op.shape):
+        raise ValueError("a parameter whose shape is not made of numbers")
+    if isinstance(op, ops.Variable):
+        if op.dtype not in STORED.get(op.kind, ()):
+            raise ValueError("an input of an unknown kind")
+        if op.classes < 0 or (op.classes and op.kind != INTEGER):
+            raise ValueError("labels of no classes")
 
 
 __all__ = ["expression_from_json", "expression_to_json"]
