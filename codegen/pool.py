@@ -2,7 +2,8 @@
 
 `Pool.run(function, threads)` calls function(0) here and function(1), function(2) ... in workers. It is made for
 functions that release the interpreter lock and wait for each other, so nothing may keep one of them from being called
-once another was: Ctrl-C and SIGTERM are held back until all have returned. This module must not know what the functions do.
+once another was: Ctrl-C and SIGTERM are held back until all have returned. This module must not know what the functions
+do.
 """
 
 import os

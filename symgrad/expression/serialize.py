@@ -177,6 +177,8 @@ def _check(op: ops.Op, args: Sequence[Expr]) -> None:
         raise ValueError("a constant of an unknown kind")
     if isinstance(op, ops.Leaf):
         _check_leaf(op)
+    if isinstance(op, ops.Extent) and isinstance(op.size, int):
+        raise ValueError("a count that is a number already")
     if isinstance(op, ops.Cast) and op.kind not in ops.RANK:
         raise ValueError("a cast to an unknown kind")
     if isinstance(op, ops.Reduce) and op.function not in ("max", "min"):

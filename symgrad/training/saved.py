@@ -185,7 +185,7 @@ def _training(record: Mapping[str, Any], path: Path) -> Training:
         numbers = dict(plain.settings) | {str(k): float(v) for k, v in record["schedule_settings"].items()}
         schedule = as_schedule(":".join([plain.name, *map(repr, numbers.values())]))  # which looks at every number
         if dict(schedule.settings) != numbers:
-            raise ValueError(f"the schedule {plain.name} has the settings {', '.join(dict(schedule.settings)) or 'none'}")
+            raise ValueError(f"the schedule {plain.name} has other settings")
         if record.get("warmup"):  # files written before there was a warm-up or clipping do not have these fields
             schedule = warmup(record["warmup"], schedule, record["warmup_unit"])
         return Training(
@@ -207,7 +207,7 @@ def load_progress(path: Path) -> tuple[Model, Progress, Document]:
         raise ModelError(f"{path}: the progress record is damaged: {error}") from None
     best = {name: tensors[f"best.{name}"] for name in model.weights if f"best.{name}" in tensors}
     if best:
-        if any(best[n].shape != w.shape for n, w in model.weights.items() if n in best) or set(best) != set(model.weights):
+        if {n: a.shape for n, a in best.items()} != {n: w.shape for n, w in model.weights.items()}:
             raise ModelError(f"{path}: its best weights are another model's")
         progress.best_weights = {n: np.asarray(a, model.training.dtype, order="C") for n, a in best.items()}
     return model, progress, dict(_field(document, "about", dict, path))
