@@ -17,6 +17,7 @@ import numpy as np
 
 from symgrad.codegen.pool import interrupts_held
 from symgrad.errors import ConfigurationError, DivergenceError, ModelError
+from symgrad.storage import atomic
 from symgrad.training.settings import History
 
 if TYPE_CHECKING:
@@ -75,6 +76,8 @@ class Run:
     def train(self) -> History:
         """All epochs from where `progress` stands."""
         history = History(list(self.progress.records))
+        if self.out is not None:
+            atomic.remove_leftovers(self.out)
         try:
             while self.progress.epoch < self.progress.epochs and not history.stopped_early:
                 history.stopped_early = self.epoch()
