@@ -85,8 +85,9 @@ def expression_from_json(document: Mapping[str, Any], origin: str = "a model fil
             OverflowError,
             MemoryError,
         ) as error:
+            reason = " ".join(str(error).split())[:120]
             raise ModelError(
-                f"{origin}: node {number} of the expression is damaged ({type(error).__name__}: {str(error)[:120]})"
+                f"{origin}: node {number} of the expression is damaged ({type(error).__name__}: {reason})"
             ) from None
     if not all(type(r) is int and 0 <= r < len(made) for r in roots):
         raise ModelError(f"{origin}: the expression names a root that does not exist")
@@ -190,6 +191,8 @@ def _check(op: ops.Op, args: Sequence[Expr]) -> None:
         raise ValueError("a reshape that changes the number of entries")
     if isinstance(op, ops.Contraction) and len(op.inputs) != len(args):
         raise ValueError("wrong number of operands")
+    if isinstance(op, ops.OneHot) and not 1 <= op.classes <= 1 << 40:
+        raise ValueError("one-hot rows of no classes")
     if isinstance(op, ops.Take | ops.Scatter | ops.OneHot) and args[-1].kind != "integer":
         raise ValueError("positions are integers")
 
