@@ -210,7 +210,8 @@ def interrupt_training(count, chance, threads):
 
 
 if __name__ == "__main__":
-    what, number, seed, threads = [*sys.argv[1:], "0", "1"][:4] if len(sys.argv) == 3 else [*sys.argv[1:], "1"][:4]
+    what, number, *more = sys.argv[1:]
+    seed, threads = [*more, *("0", "1")[len(more) :]]
     work = {"training": kill_training, "compiling": kill_compiling}.get(what)
     chance = random.Random(int(seed))
     print(json.dumps(work(int(number), chance) if work else interrupt_training(int(number), chance, int(threads))))

@@ -9,6 +9,7 @@ import time
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
+from symgrad.calculus.arithmetic import product_of, sum_of
 from symgrad.calculus.gradient import Derivation, derive
 from symgrad.calculus.simplify import Simplified, simplified
 from symgrad.expression.node import Expr
@@ -41,3 +42,9 @@ def derive_model(model: Model) -> Derived:
     loss, output, *metrics = result.expressions[count:]
     seconds = time.perf_counter() - started
     return Derived(derivation, result, seconds, loss, output, dict(zip(model.metrics, metrics, strict=True)), gradients)
+
+
+def forget() -> None:
+    """Let go of what simplification remembers of expressions: it would keep alive models that are long gone."""
+    product_of.cache_clear()
+    sum_of.cache_clear()

@@ -21,6 +21,7 @@ from symgrad.expression import sizes
 from symgrad.expression.node import Expr, leaves, topological
 from symgrad.expression.ops import Constant, Scatter, Take
 from symgrad.training.clipping import clipped
+from symgrad.training.derived import forget
 
 if TYPE_CHECKING:
     from symgrad.training.model import Model
@@ -81,6 +82,7 @@ class Steps:
         self.dtype = model.training.dtype
         self.threads = model.threads or default_threads()
         plan = Plan(model, timed)
+        forget()
         self.rate, self.count, self.states = plan.rate, plan.count, plan.states
         self.machine = Machine(plan.program, plan.title)
         self.scalars = list(plan.program.scalars)
