@@ -14,14 +14,16 @@ from typing import Any, overload
 import numpy as np
 
 from symgrad.codegen import cache, native, tiles
+from symgrad.codegen.multiply import BLOCK
 from symgrad.codegen.names import size_text
 from symgrad.codegen.pool import Pool
 from symgrad.codegen.program import Assembled, assemble, dtype_of
-from symgrad.codegen.schedule import make_schedule, plain_view
+from symgrad.codegen.schedule import make_schedule
 from symgrad.codegen.source import source
-from symgrad.codegen.stages import BLOCK
+from symgrad.codegen.views import plain_view
 from symgrad.errors import BindingError, CompileError
 from symgrad.expression import binding, ops, sizes
+from symgrad.expression.forms import evaluation_forms
 from symgrad.expression.node import Expr, leaves, topological
 from symgrad.expression.ops import Constant, Contraction, Leaf, Named
 from symgrad.expression.scalars import REAL
@@ -61,12 +63,13 @@ class Machine:
         library()
 
         def make() -> tuple[bytes, str]:
-            from symgrad.codegen.jit import compile_object  # imports Numba: only when there is something to compile
+            from symgrad.codegen.jit import compile_program  # imports Numba: only when there is something to compile
 
-            return compile_object(self.source, program.name, program.real)
+            objects, symbol = compile_program(program)
+            return native.packed(objects), symbol
 
         object_code, symbol, self.cached = cache.fetch(cache.key_of(self.source, program.real), make, self.source)
-        self._linked = native.link(object_code, [symbol])
+        self._linked = native.link(native.unpacked(object_code), [symbol])
         self._entry = ENTRY(self._linked.addresses[symbol])
         self._own: dict[int, tuple[list[np.ndarray], list[tuple[int, int]]]] = {}
         self._counts: dict[tuple[int, ...], dict[str, tuple[int, str]]] = {}
@@ -76,7 +79,7 @@ class Machine:
         """Addresses of each thread's scratch: for the tiles, and for rows of fused products."""
         if threads not in self._own:
             real = np.dtype(self.assembled.program.real)
-            width = max([s if isinstance(s, int) else 4096 for s in self.assembled.block], default=0)
+            width = max(self.assembled.block, default=0)
             work = np.empty((threads, tiles.WORK_BYTES // real.itemsize + 64), real)
             block = np.empty((threads, BLOCK * width + 64), real)
             places = [(work[t].ctypes.data, block[t].ctypes.data) for t in range(threads)]
@@ -267,7 +270,7 @@ def compile(
     from symgrad.calculus.simplify import simplify as simplified
 
     single = isinstance(expressions, Expr)
-    listed = [expressions] if isinstance(expressions, Expr) else list(expressions)
+    listed = evaluation_forms([expressions] if isinstance(expressions, Expr) else list(expressions))
     if not listed:
         raise CompileError("there is nothing to compile: the list of expressions is empty")
     leaves(listed)

@@ -74,10 +74,20 @@ Statement: TypeAlias = Let | Store | Loop | If | Call | Note
 
 
 @dataclass
+class Block:
+    """A function of its own: the loops of one stage, given what they use. `parameters` have the kinds of slots."""
+
+    name: str
+    parameters: list[tuple[str, str]]
+    body: list[Statement]
+
+
+@dataclass
 class Program:
-    """A whole kernel: its name, the table of what it is given, and its body."""
+    """A whole kernel: its name, the table of what it is given, its body, and the blocks that the body calls."""
 
     name: str
     slots: list[Slot]
     body: list[Statement]
     real: str  # the dtype that real numbers have: float32 or float64
+    blocks: list[Block] = field(default_factory=list)

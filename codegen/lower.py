@@ -9,7 +9,7 @@ from __future__ import annotations
 import re
 from collections.abc import Callable
 
-from symgrad.codegen import scalar_text
+from symgrad.codegen import looking, scalar_text
 from symgrad.codegen.loops import Let, Statement
 from symgrad.codegen.names import Index, Names, position, product_text, size_name, size_text
 from symgrad.codegen.schedule import Schedule
@@ -43,12 +43,17 @@ class Lowering:
     """The entries of nodes as text, for one schedule."""
 
     def __init__(
-        self, schedule: Schedule, gathered: frozenset[Expr] = frozenset(), stepped: frozenset[Expr] = frozenset()
+        self,
+        schedule: Schedule,
+        gathered: frozenset[Expr] = frozenset(),
+        stepped: frozenset[Expr] = frozenset(),
+        drawn: tuple[Expr, ...] = (),
     ) -> None:
         self.schedule = schedule
         self.names = Names()
         self.gathered = gathered  # inputs whose rows are picked by `rows`
         self.stepped = stepped  # scalars that have another value each step
+        self.drawn = drawn  # noise that the kernel draws itself
         self.buffers: dict[Expr, str] = {}
         self.arrays: list[Expr] = []  # constants that are arrays, in order of use
         self.scratch: dict[Expr, Callable[[Index], str]] = {}  # where a fused product's entries lie
@@ -79,6 +84,8 @@ class Lowering:
 
     def load(self, node: Expr, index: Index, scope: Scope | None = None) -> str:
         """The entry of a buffer."""
+        if node in self.drawn:
+            return self.draw(node, index)
         self.reads.append((node, index))
         if node in self.stepped:
             return f"{self.buffer(node)}[step]"
@@ -86,6 +93,14 @@ class Lowering:
             index = (self.row(index[0], scope), *index[1:])
         text = f"{self.buffer(node)}[{position(node.shape, index)}]"
         return f"({text} != 0)" if node.kind == BOOLEAN else text  # stored as bytes
+
+    def draw(self, node: Expr, index: Index) -> str:
+        """Uniform noise: a function of the epoch's key, of which noise it is, and of step or row and place in it."""
+        key = f"noise_key + {self.drawn.index(node)}"
+        if node.shape and isinstance(node.shape[0], str):
+            return f"uniform({key}, {position(node.shape, (f'first + {index[0]}', *index[1:]))})"
+        count = product_text(["step", *map(size_text, node.shape)])
+        return f"uniform({key}, {count} + {position(node.shape, index)})"
 
     def begin_stage(self) -> None:
         """Forget the scalars of the stage before."""
@@ -159,24 +174,6 @@ class Lowering:
                    for indices, a in zip(op.inputs, node.args, strict=True)]  # fmt: skip
         return "(" + " * ".join(factors) + ")" if len(factors) > 1 else factors[0]
 
-    def reshape(self, node: Expr, index: Index, scope: Scope) -> str:
-        source = node.args[0]
-        flat = position(node.shape, index)
-        if source in self.schedule.stored and source not in self.scratch:
-            self.reads.append((source, ("",) * source.ndim))
-            text = f"{self.buffer(source)}[{flat}]"
-            return f"({text} != 0)" if source.kind == BOOLEAN else text
-        parts, rest = [], f"({flat})"
-        for axis, size in enumerate(source.shape):
-            below = product_text([size_text(s) for s in source.shape[axis + 1 :]])
-            part = rest if below == "1" else f"{rest} // ({below})"
-            parts.append(part if axis == 0 else f"({part}) % {size_text(size)}")
-        names = []
-        for part in parts:
-            names.append(self.names.fresh("at"))
-            scope.body.append(Let(names[-1], part))
-        return self.value(source, tuple(names), scope)
-
     def take(self, node: Expr, index: Index, scope: Scope) -> str:
         op = node.op
         assert isinstance(op, ops.Take)
@@ -241,7 +238,7 @@ _HANDLERS: dict[type[ops.Op], Callable[[Lowering, Expr, Index, Scope], str]] = {
     Elementwise: Lowering.elementwise,
     Contraction: Lowering.contraction,
     Constant: Lowering.constant,
-    ops.Reshape: Lowering.reshape,
+    **looking.HANDLERS,
     ops.Take: Lowering.take,
     ops.OneHot: Lowering.one_hot,
     ops.Cast: Lowering.cast,

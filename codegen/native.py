@@ -73,10 +73,11 @@ def build(target: Host | None = None) -> bytes:
 class Linked:
     """Object code in memory and the addresses of its functions; it must outlive every pointer to them."""
 
-    def __init__(self, object_code: bytes, names: Iterable[str]) -> None:
+    def __init__(self, objects: Iterable[bytes], names: Iterable[str]) -> None:
         initialize_llvm()
         self.engine = llvm.create_mcjit_compiler(llvm.parse_assembly(""), host().target_machine())
-        self.engine.add_object_file(llvm.ObjectFileRef.from_data(object_code))
+        for object_code in objects:
+            self.engine.add_object_file(llvm.ObjectFileRef.from_data(object_code))
         self.engine.finalize_object()
         self.addresses = {name: self.engine.get_function_address(name) for name in names}
         missing = [name for name, address in self.addresses.items() if not address]
@@ -90,12 +91,31 @@ class Linked:
         self.addresses = {}
 
 
-def link(object_code: bytes, names: Iterable[str]) -> Linked:
-    """Put object code into memory; it may refer to the native library (after `load`) and to the C library.
+def link(objects: bytes | Iterable[bytes], names: Iterable[str]) -> Linked:
+    """Put object files into memory; they may refer to each other, to the native library (after `load`) and to libc.
 
     Only bytes known to be whole, and code whose references all exist: LLVM ends the process on anything else.
     """
-    return Linked(object_code, names)
+    return Linked([objects] if isinstance(objects, bytes) else objects, names)
+
+
+def packed(objects: Iterable[bytes]) -> bytes:
+    """Several object files as one run of bytes: each behind its length.
+
+    >>> unpacked(packed([b"one", b"", b"three"]))
+    [b'one', b'', b'three']
+    """
+    return b"".join(len(o).to_bytes(8, "little") + o for o in objects)
+
+
+def unpacked(data: bytes) -> list[bytes]:
+    """The object files of `packed`."""
+    found, place = [], 0
+    while place < len(data):
+        size = int.from_bytes(data[place : place + 8], "little")
+        found.append(data[place + 8 : place + 8 + size])
+        place += 8 + size
+    return found
 
 
 _lock = Lock()

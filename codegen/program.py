@@ -6,18 +6,19 @@ forward, backward and optimizer in one body and the outputs' scalars kept for ev
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass, field
 
-from symgrad.codegen.loops import Call, If, Let, Loop, Note, Program, Slot, Statement, Store
+from symgrad.codegen.blocks import Blocks
+from symgrad.codegen.loops import Call, If, Let, Loop, Note, Program, Slot, Statement
 from symgrad.codegen.lower import Lowering
 from symgrad.codegen.names import size_text
-from symgrad.codegen.schedule import Schedule, Stage, is_permutation, make_schedule
+from symgrad.codegen.schedule import Schedule, Stage
 from symgrad.codegen.sharding import Part, choose, place_barriers
 from symgrad.codegen.stages import Builder
 from symgrad.expression import sizes
-from symgrad.expression.node import Expr, leaves, make, topological
-from symgrad.expression.ops import Cast, Constant, Extent, Leaf, Named, Variable
+from symgrad.expression.node import Expr, topological
+from symgrad.expression.ops import Constant, Extent, Leaf, Variable
 from symgrad.expression.scalars import BOOLEAN, INTEGER, REAL
 from symgrad.expression.sizes import Size
 
@@ -38,7 +39,7 @@ class Assembled:
     sizes: tuple[str, ...]
     scalars: tuple[str, ...] = ()  # outputs kept for every step of a training kernel
     rows: tuple[str, ...] = ()  # outputs kept for every row of a training kernel
-    block: tuple[Size, ...] = field(default=())  # widths of fused products: each thread needs BLOCK rows of the widest
+    block: tuple[int, ...] = field(default=())  # widths of fused products: each thread needs BLOCK rows of the widest
 
 
 def dtype_of(node: Expr, real: str) -> str:
@@ -65,14 +66,44 @@ def describe(stage: Stage, schedule: Schedule) -> str:
     return "; ".join(texts)
 
 
+Lowered = tuple[bool, bool, list[Statement]]  # whether only training needs it, whether threads meet before, the loops
+
+
+def _joined(stages: Sequence[Lowered]) -> list[Lowered]:
+    """Scalars one after the other, which thread 0 computes, as one stage: a function for each would cost more."""
+    found: list[Lowered] = []
+    for training, barrier, body in stages:
+        last = found[-1] if found else None
+        if last and not barrier and training == last[0] and _alone(body) and _alone(last[2]):
+            found[-1] = (training, last[1], [*last[2], *body])
+        else:
+            found.append((training, barrier, body))
+    return found
+
+
+def _alone(body: Sequence[Statement]) -> bool:
+    """Whether a stage is thread 0's, without loops."""
+    work = [s for s in body if not isinstance(s, Note)]
+    return all(isinstance(s, If) and not any(isinstance(inner, Loop) for inner in s.body) for s in work)
+
+
 class Assembler:
     """Puts one program together."""
 
-    def __init__(self, schedule: Schedule, real: str, gathered: frozenset[Expr], stepped: frozenset[Expr]) -> None:
+    def __init__(
+        self,
+        schedule: Schedule,
+        real: str,
+        gathered: frozenset[Expr] = frozenset(),
+        stepped: frozenset[Expr] = frozenset(),
+        drawn: tuple[Expr, ...] = (),
+    ) -> None:
         self.schedule, self.real = schedule, real
-        self.gathered, self.stepped = gathered, stepped
-        self.lowering = Lowering(schedule, gathered, stepped)
+        self.given = (schedule, gathered, stepped, drawn)
+        self.lowering = Lowering(*self.given)
         self.ranges: dict[tuple[str, bool], tuple[str, str]] = {}
+        self.blocks = Blocks()
+        self.joining = True  # not where every stage's time is taken
 
     def range_of(self, size: Size) -> tuple[str, str]:
         """The names of where a thread's part of an axis begins and ends; equal sizes are cut alike everywhere."""
@@ -86,7 +117,7 @@ class Assembler:
         """Every stage with its reads, then its owner and its barrier."""
         found = []
         for stage in self.schedule.stages:
-            trial = Lowering(self.schedule, self.gathered, self.stepped)
+            trial = Lowering(*self.given)
             builder = Builder(trial, stage, None, lambda size: ("0", size_text(size)))
             builder.build()
             reads = [(node, tuple(builder.axis_of.get(i) for i in index)) for node, index in trial.reads]
@@ -96,16 +127,52 @@ class Assembler:
             place_barriers(found)
         return found
 
-    def stages(self, parts: Sequence[Part]) -> list[tuple[bool, list[Statement]]]:
-        """The loops of every stage, with whether only training needs them."""
-        blocks = []
+    def stages(self, parts: Sequence[Part]) -> list[Lowered]:
+        """The loops of every stage, with whether only training needs them and whether threads meet before."""
+        found = []
         for part in parts:
-            body: list[Statement] = [Call("barrier", ("meeting", "threads"))] if part.barrier else []
-            body.append(Note(describe(part.stage, self.schedule)))
-            body.append(Note(self.owner_note(part)))
+            body: list[Statement] = [Note(describe(part.stage, self.schedule)), Note(self.owner_note(part))]
             body += Builder(self.lowering, part.stage, part.split, self.range_of).build()
-            blocks.append((part.stage.only_training, body))
+            found.append((part.stage.only_training, part.barrier, body))
+        return found
+
+    def called(
+        self, stages: Sequence[Lowered], extra: Sequence[tuple[str, str]], batch: str = ""
+    ) -> list[tuple[bool, list[Statement]]]:
+        """Every stage as a call of its block, after the barrier; equal stages call one block."""
+        kinds = dict(self.listed(extra, batch))
+        kinds |= {name: "size" for names in self.ranges.values() for name in names}
+        kinds |= dict.fromkeys(("thread", "threads", "step", "first", *([size_text(batch)] if batch else [])), "size")
+        blocks = []
+        for training, barrier, body in _joined(stages) if self.joining else stages:
+            meet: list[Statement] = [Call("barrier", ("meeting", "threads"))] if barrier else []
+            blocks.append((training, meet + self.blocks.call(body, kinds, "block")))
         return blocks
+
+    def listed(self, extra: Sequence[tuple[str, str]], batch: str = "") -> list[tuple[str, str]]:
+        """What a kernel is given: names and kinds of sizes, arrays, what every thread has of its own."""
+        lowering = self.lowering
+        found = [(size_text(s), "size") for s in self.sizes(batch)] + list(extra)
+        found += [(b, dtype_of(n, self.real)) for part in self.arrays() for b, n in part.items()]
+        assert len({name for name, _ in found}) == len(found), lowering.names
+        return [*found, ("meeting", "int64"), ("work", self.real), ("block", self.real)]
+
+    def arrays(self) -> tuple[dict[str, Expr], dict[str, Expr], dict[str, Expr]]:
+        """Inputs, constants and temporary buffers by name."""
+        lowering, schedule = self.lowering, self.schedule
+        given = [leaf for leaf in schedule.inputs.values() if leaf not in lowering.drawn]
+        inputs = {lowering.buffer(leaf): leaf for leaf in given}
+        constants = {lowering.buffer(node): node for node in lowering.arrays}
+        temporaries = {b: n for n, b in lowering.buffers.items() if not isinstance(n.op, Leaf | Constant)}
+        return inputs, constants, temporaries
+
+    def sizes(self, batch: str = "") -> list[str]:
+        """The named sizes that a kernel is given."""
+        schedule = self.schedule
+        nodes = [*schedule.inputs.values(), *schedule.stored, *(n for s in schedule.stages for n in s.nodes)]
+        whole_graph = topological([*schedule.outputs.values(), *(value for _, value in schedule.updates)])
+        counted = [s for n in whole_graph for s in (*n.shape, *([n.op.size] if isinstance(n.op, Extent) else []))]
+        return [s for s in sizes.names([*(s for n in nodes for s in n.shape), *counted]) if s != batch]
 
     def owner_note(self, part: Part) -> str:
         if part.split is None:
@@ -121,116 +188,11 @@ class Assembler:
 
 def assemble(schedule: Schedule, real: str, name: str) -> Assembled:
     """The program of a plain kernel: every output computed once."""
-    assembler = Assembler(schedule, real, frozenset(), frozenset())
+    assembler = Assembler(schedule, real)
     parts = assembler.parts()
-    blocks = assembler.stages(parts)
+    blocks = assembler.called(assembler.stages(parts), [])
     body = assembler.range_lines() + [s for _, block in blocks for s in block]
     return finish(assembler, parts, body, name, [])
-
-
-def assemble_training(
-    outputs: Mapping[str, Expr],
-    updates: Sequence[tuple[Expr, Expr]],
-    batch: str,
-    stepped: Sequence[Expr],
-    real: str,
-    name: str,
-    timed: bool = False,
-) -> Assembled:
-    """The program of a training kernel; `timed` adds a cycle counter around every stage and every barrier.
-
-    Steps `first_step` to `last_step` over `batch_size` rows each, in data order `rows`.
-
-    Without `training` only the outputs are computed: evaluation is the same code.
-    """
-    outputs = {name: whole(e) for name, e in outputs.items()}
-    gathered_names = {
-        n
-        for n, leaf in _leaves(outputs, updates).items()
-        if isinstance(leaf.op, Variable) and leaf.shape[:1] == (batch,)
-    }
-    schedule = make_schedule(outputs, updates, gathered_names)
-    leaves = schedule.inputs
-    assembler = Assembler(
-        schedule, real, frozenset(leaves[n] for n in gathered_names if n in leaves), frozenset(stepped)
-    )
-    parts = assembler.parts()
-    blocks = assembler.stages(parts)
-    if timed:
-        blocks = [(training, clocked(block, number, len(blocks))) for number, (training, block) in enumerate(blocks)]
-    kept_scalars = [n for n, e in schedule.outputs.items() if not e.shape]
-    kept_rows = [n for n, e in schedule.outputs.items() if e.shape[:1] == (batch,)]
-    loop = Loop("step", "first_step", "last_step")
-    loop.body += [
-        Let("first", "step*batch_size"),
-        Let(size_text(batch), "min(batch_size, total_rows - first)"),
-        *assembler.range_lines(),
-    ]
-    loop.body += [s for training, block in blocks if not training for s in block]
-    loop.body += _keep(assembler, kept_scalars, kept_rows, batch)
-    backward = [s for training, block in blocks if training for s in block]
-    if backward:
-        loop.body.append(If("training != 0", backward))
-    loop.body.append(Call("barrier", ("meeting", "threads")))
-    extra = [
-        ("first_step", "size"),
-        ("last_step", "size"),
-        ("batch_size", "size"),
-        ("total_rows", "size"),
-        ("training", "size"),
-        ("rows", "int64"),
-    ]
-    extra += [(f"kept_{n}", "float64") for n in kept_scalars] + [(f"kept_{n}", real) for n in kept_rows]
-    extra += [("spent", "int64")] if timed else []
-    result = finish(assembler, parts, [loop], name, extra, batch)
-    result.scalars, result.rows = tuple(kept_scalars), tuple(kept_rows)
-    return result
-
-
-def clocked(block: list[Statement], number: int, count: int) -> list[Statement]:
-    """A stage with its cycles added up for each thread; waiting for other threads is counted apart, last."""
-    barrier = block[:1] if isinstance(block[0], Call) else []
-    place = f"thread*{count + 1} + "
-    waited = Store("spent", f"{place}{count}", "cycles() - clock", True)
-    waiting: list[Statement] = [Let("clock", "cycles()"), *barrier, waited] if barrier else []
-    own: list[Statement] = [Let("clock", "cycles()"), *block[len(barrier) :]]
-    return [*waiting, *own, Store("spent", f"{place}{number}", "cycles() - clock", True)]
-
-
-def whole(node: Expr) -> Expr:
-    """A node that has a buffer of its own: what is a leaf or a transpose is copied."""
-    inner = node
-    while isinstance(inner.op, Named):
-        inner = inner.args[0]
-    return (
-        make(Cast(REAL), node)
-        if isinstance(inner.op, Leaf | Constant | Extent) or is_permutation(inner) or node.kind != REAL
-        else node
-    )
-
-
-def _leaves(outputs: Mapping[str, Expr], updates: Sequence[tuple[Expr, Expr]]) -> dict[str, Expr]:
-    return leaves([*outputs.values(), *(v for _, v in updates), *(leaf for leaf, _ in updates)])
-
-
-def _keep(assembler: Assembler, scalars: Sequence[str], rows: Sequence[str], batch: str) -> list[Statement]:
-    """Outputs of this step copied to where the caller finds them after many steps."""
-    schedule, lowering = assembler.schedule, assembler.lowering
-    inner: list[Statement] = []
-    for name in scalars:
-        inner.append(Store(f"kept_{name}", "step", f"{lowering.buffer(schedule.outputs[name])}[0]"))
-    for name in rows:
-        node = schedule.outputs[name]
-        width = "*".join(map(size_text, node.shape[1:])) or "1"
-        index = lowering.names.fresh("k")
-        source = f"{lowering.buffer(node)}[{index}]"
-        copy = Store(f"kept_{name}", f"first*{width} + {index}", source)
-        inner.append(Loop(index, "0", f"{size_text(batch)}*{width}", [copy]))
-    return (
-        [Call("barrier", ("meeting", "threads")), Note("outputs of this step"), If("thread == 0", inner)]
-        if inner
-        else []
-    )
 
 
 def finish(
@@ -242,22 +204,15 @@ def finish(
     batch: str = "",
 ) -> Assembled:
     """The program with its table of slots: sizes, arrays, what every thread has of its own."""
-    lowering, schedule, real = assembler.lowering, assembler.schedule, assembler.real
-    inputs = {lowering.buffer(leaf): leaf for leaf in schedule.inputs.values() if isinstance(leaf.op, Leaf)}
-    constants = {lowering.buffer(node): node for node in lowering.arrays}
-    temporaries = {b: n for n, b in lowering.buffers.items() if not isinstance(n.op, Leaf | Constant)}
-    nodes = [*schedule.inputs.values(), *schedule.stored, *(n for s in schedule.stages for n in s.nodes)]
-    whole_graph = topological([*schedule.outputs.values(), *(value for _, value in schedule.updates)])
-    counted = [n.op.size for n in whole_graph if isinstance(n.op, Extent)]
-    named = [s for s in sizes.names([*(s for n in nodes for s in n.shape), *counted]) if s != batch]
-    listed = [(size_text(s), "size") for s in named] + list(extra)
-    listed += [(b, dtype_of(n, real)) for b, n in {**inputs, **constants, **temporaries}.items()]
-    listed += [("meeting", "int64"), ("work", real), ("block", real)]
+    lowering, schedule = assembler.lowering, assembler.schedule
+    inputs, constants, temporaries = assembler.arrays()
+    listed = assembler.listed(extra, batch)
     slots = [Slot(slot, kind, place) for place, (slot, kind) in enumerate(listed)]
     state = lowering.names.fresh("denormals")
     body = [Let(state, "flush_denormals()"), *body, Call("restore_denormals", (state,))]
-    program = Program(name, slots, body, real)
-    widths = tuple(p.stage.product.shape[1] for p in parts if p.stage.product is not None)
+    program = Program(name, slots, body, assembler.real, assembler.blocks.made)
+    widths = tuple(p.stage.product.shape[-1] for p in parts if p.stage.product is not None)
     return Assembled(
-        program, schedule, parts, {s.name: s for s in slots}, inputs, constants, temporaries, tuple(named), block=widths
-    )
+        program, schedule, parts, {s.name: s for s in slots}, inputs, constants, temporaries,
+        tuple(assembler.sizes(batch)), block=widths,
+    )  # fmt: skip

@@ -39,28 +39,42 @@ def reduced(
     return result, scope, inside
 
 
-def largest(
-    builder: Builder,
-    source: Expr,
-    scope: Scope,
-    inside: Callable[[Scope], tuple[Index, Scope]],
-    function: str = "maximum",
-) -> str:
-    """The largest or smallest entry along the reduced axes."""
-    name = builder.lowering.names.fresh("top" if function == "maximum" else "bottom")
-    start = "-inf" if function == "maximum" else "inf"
-    extreme = {"-inf": "-9223372036854775807", "inf": "9223372036854775807"}[start]
-    scope.body.append(Let(name, f"real({start})" if source.kind == REAL else extreme))
+def largest(builder: Builder, source: Expr, scope: Scope, inside: Callable[[Scope], tuple[Index, Scope]]) -> str:
+    """The largest entry along the reduced axes."""
+    name = builder.lowering.names.fresh("top")
+    scope.body.append(Let(name, "real(-inf)" if source.kind == REAL else "-9223372036854775807"))
     index, inner = inside(scope)
     value = builder.lowering.value(source, index, inner)
-    inner.body.append(Let(name, scalar_text.apply(function, source.kind, [value, name])))
+    inner.body.append(Let(name, scalar_text.apply("maximum", source.kind, [value, name])))
     return name
 
 
 def reduce(builder: Builder, node: Expr) -> None:
+    """The largest or smallest entry, or the product; over few entries of a window without a loop."""
     assert isinstance(node.op, ops.Reduce)
-    result, scope, inside = reduced(builder, node, node.op.axes, node.op.keep)
-    name = largest(builder, node.args[0], scope, inside, {"max": "maximum", "min": "minimum"}[node.op.function])
+    op, source = node.op, node.args[0]
+    result, scope, _ = reduced(builder, node, op.axes, op.keep)
+    kept = [a for a in range(source.ndim) if a not in op.axes]
+    at = dict(zip(kept, (i for a, i in enumerate(result) if not op.keep or a in kept), strict=True))
+    function, start = {
+        "max": ("maximum", "-inf"),
+        "min": ("minimum", "inf"),
+        "product": ("multiply", "1"),
+    }[op.function]
+    name = builder.lowering.names.fresh({"max": "top", "min": "bottom"}.get(op.function, "product"))
+    whole = {"-inf": "-9223372036854775807", "inf": "9223372036854775807"}.get(start, start)
+    scope.body.append(Let(name, f"real({start})" if source.kind == REAL else whole))
+
+    def join(names: Index, inner: Scope) -> None:
+        full = at | dict(zip(op.axes, names, strict=True))
+        value = builder.lowering.value(source, tuple(full[a] for a in range(source.ndim)), inner)
+        inner.body.append(Let(name, scalar_text.apply(function, source.kind, [value, name])))
+
+    extents = [source.shape[a] for a in op.axes]
+    if source.ndim - 1 in op.axes:
+        join(*builder.inner(extents, scope))
+    else:
+        builder.each(extents, scope, join)
     scope.body.append(builder.store(node, None, result, name))
 
 

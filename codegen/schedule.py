@@ -12,6 +12,8 @@ from __future__ import annotations
 from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass, field
 
+from symgrad.codegen.products import Product, as_product, entries
+from symgrad.codegen.views import base_of, plain_view, view
 from symgrad.errors import CompileError
 from symgrad.expression import ops
 from symgrad.expression.node import Expr, make, rebuild, topological, users
@@ -19,7 +21,11 @@ from symgrad.expression.ops import Constant, Contraction, Elementwise, Leaf, Nam
 from symgrad.expression.scalars import REAL
 from symgrad.expression.sizes import Shape
 
-HEAVY = (ops.Reduce, ops.LogSumExp, ops.Softmax, ops.ArgMax, ops.Scatter)
+MATRICES = (ops.Inverse, ops.Solve, ops.Determinant, ops.LogDet, ops.Cholesky)
+HEAVY = (
+    *(ops.Reduce, ops.LogSumExp, ops.Softmax, ops.ArgMax, ops.Scatter, ops.Pad, ops.Concatenate),
+    *MATRICES,
+)
 CHEAP = {
     "add",
     "subtract",
@@ -42,77 +48,21 @@ CHEAP = {
     "sign",
 }
 DEEPEST = 60  # light nodes on top of each other in one loop
-TYPICAL = 128  # what a named size is taken for when work is weighed
-
-
-def entries(shape: Shape) -> int:
-    """About how many entries a shape has."""
-    total = 1
-    for size in shape:
-        total *= size if isinstance(size, int) else TYPICAL
-    return total
-
-
-@dataclass(frozen=True)
-class Product:
-    """A contraction seen as matrix products: rows by columns, summed over depth, for each of the batch indices."""
-
-    rows: int
-    columns: int
-    depth: int
-    batch: tuple[int, ...]
-    left: int  # which operand holds the rows
-
-
-def as_product(node: Expr) -> Product | None:
-    """How a two-operand contraction is a matrix product, or None: the last index of the result is the columns'."""
-    op = node.op
-    if not isinstance(op, Contraction) or len(op.inputs) != 2 or len(op.output) < 2 or op.new:
-        return None
-    a, b = (set(i) for i in op.inputs)
-    if any(len(set(i)) != len(i) for i in op.inputs) or any(x.kind != REAL for x in node.args):
-        return None
-    summed = (a | b) - set(op.output)
-    columns = op.output[-1]
-    if len(summed) != 1 or not summed <= (a & b) or (columns in a) == (columns in b):
-        return None
-    left = 0 if columns in b else 1
-    mine = a if left == 0 else b
-    other = b if left == 0 else a
-    rows = [i for i in op.output if i in mine and i not in other]
-    if not rows:
-        return None
-    batch = tuple(i for i in op.output[:-1] if i != rows[-1])
-    return Product(rows[-1], columns, summed.pop(), batch, left)
-
-
-def plain_view(node: Expr) -> Expr:
-    """The node whose buffer serves for this one with other strides: below names and transposes."""
-    while True:
-        if isinstance(node.op, Named) or is_permutation(node):
-            node = node.args[0]
-        else:
-            return node
-
-
-def is_permutation(node: Expr) -> bool:
-    """Whether a node is its only argument with the axes reordered."""
-    op = node.op
-    return (
-        isinstance(op, Contraction)
-        and len(op.inputs) == 1
-        and not op.new
-        and len(set(op.inputs[0])) == len(op.inputs[0])
-        and set(op.inputs[0]) == set(op.output)
-        and node.kind == node.args[0].kind
-    )
+FEW = 64  # products that are summed for one block of a fused product, at most
 
 
 def is_heavy(node: Expr) -> bool:
     """Whether a node needs loops of its own."""
     if isinstance(node.op, Contraction):
         return any(i not in node.op.output for indices in node.op.inputs for i in indices)
-    return isinstance(node.op, HEAVY)
+    return isinstance(node.op, HEAVY) or (isinstance(node.op, ops.Overlap) and not side_by_side(node))
+
+
+def side_by_side(node: Expr) -> bool:
+    """Whether the windows of an overlap do not overlap: each entry of the result comes from one place."""
+    assert isinstance(node.op, ops.Overlap)
+    size = node.args[0].shape[node.op.axis + 1]
+    return isinstance(size, int) and node.op.stride == size and node.op.dilation == 1
 
 
 @dataclass
@@ -180,25 +130,50 @@ def prepare(roots: Sequence[Expr]) -> tuple[list[Expr], dict[Expr, str]]:
 
 
 def _copy_operands(roots: Sequence[Expr], copied: Collection[str]) -> list[Expr]:
-    """Inputs that lie scattered, and whole tensors of another kind, get a buffer where a product reads them."""
+    """Operands of products that get a buffer of their own.
 
-    def change(node: Expr) -> Expr:
-        if not as_product(node):
-            return node
-        args = [
-            rebuild([a], {leaf: make(ops.Cast(REAL), leaf)})[0] if (leaf := plain_view(a)).op in scattered else a
-            for a in node.args
-        ]
-        return make(node.op, *args)
-
+    Inputs that lie scattered, whole tensors of another kind, and right operands that would be packed anew each time.
+    """
     scattered = {n.op for n in topological(roots) if isinstance(n.op, Leaf) and n.op.name in copied}
-    return rebuild(roots, change) if scattered else list(roots)
+    done: dict[Expr, Expr] = {}
+    for node in topological(roots):
+        args = [done[a] for a in node.args]
+        product = as_product(node)
+        if product:
+            args = [_gathered(a, scattered) for a in args]
+            args[1 - product.left] = _packed_once(node, product, args[1 - product.left])
+        done[node] = make(node.op, *args)
+    return [done[r] for r in roots]
+
+
+def _gathered(operand: Expr, scattered: Collection[ops.Op]) -> Expr:
+    leaf = base_of(operand)
+    return rebuild([operand], {leaf: make(ops.Cast(REAL), leaf)})[0] if leaf.op in scattered else operand
+
+
+def _packed_once(node: Expr, product: Product, operand: Expr) -> Expr:
+    """A right operand whose columns lie apart and that many products share, with its columns side by side."""
+    op = node.op
+    assert isinstance(op, Contraction)
+    indices = op.inputs[1 - product.left]
+    shared = [i for i in product.batch if i not in indices]
+    column = indices.index(product.columns)
+    apart = view(operand).strides[column]
+    if not shared or len(product.depths) < 2 or (isinstance(apart, int) and apart == 1):
+        return operand
+    order = [i for i in indices if i not in (*product.depths, product.columns)]
+    order += [i for i in product.depths if i in indices] + [product.columns]
+    turned = make(Contraction((indices,), tuple(order)), operand)
+    back = make(Contraction((tuple(order),), indices), make(ops.Cast(REAL), turned))
+    return back
 
 
 def _cost(node: Expr) -> int:
     """How dear it is to compute a light node twice."""
     if isinstance(node.op, Elementwise):
         return 1 if node.op.function in CHEAP else 8
+    if isinstance(node.op, ops.Noise):
+        return 8
     return 0 if isinstance(node.op, Constant | Leaf | ops.Extent) else 1
 
 
@@ -209,12 +184,13 @@ def _stored(roots: Sequence[Expr], order: Sequence[Expr]) -> set[Expr]:
     stored |= {plain_view(r) for r in roots}
     for node in order:
         if as_product(node):
-            stored |= {plain_view(a) for a in node.args}
-        if (
-            isinstance(node.op, ops.Softmax | ops.LogSumExp | ops.ArgMax | ops.Reduce)
-            and _work(node.args[0], stored) > 2
-        ):
-            stored.add(plain_view(node.args[0]))
+            stored |= {base_of(a) for a in node.args}
+        if isinstance(node.op, MATRICES):
+            stored |= {base_of(a) for a in node.args}
+        if isinstance(node.op, ops.Softmax | ops.LogSumExp | ops.ArgMax | ops.Reduce):
+            source = base_of(node.args[0])  # windows look at an entry several times
+            if _work(source, stored) > 2:
+                stored.add(source)
     deep: dict[Expr, int] = {}
     for node in order:  # arguments first: the work of what is fused below counts
         many = len(using[node]) > 1 or any(is_heavy(u) for u in using[node])
@@ -224,7 +200,14 @@ def _stored(roots: Sequence[Expr], order: Sequence[Expr]) -> set[Expr]:
         ):
             stored.add(node)
             deep[node] = 0
-    return {n for n in stored if not isinstance(n.op, Leaf | Constant | ops.Extent)}
+    inside = {n for n in stored if isinstance(n.op, ops.Pad) and using[n] and all(_pads_on(u, n) for u in using[n])}
+    wanted = {plain_view(r) for r in roots}
+    return {n for n in stored - (inside - wanted) if not isinstance(n.op, Leaf | Constant | ops.Extent)}
+
+
+def _pads_on(user: Expr, padded: Expr) -> bool:
+    """Whether a padding is part of one of another axis around it: both are one."""
+    return isinstance(user.op, ops.Pad) and isinstance(padded.op, ops.Pad) and user.op.axis != padded.op.axis
 
 
 def _work(node: Expr, stored: set[Expr]) -> int:
@@ -300,7 +283,7 @@ def _fuse_products(stages: list[Stage], order: Sequence[Expr], stored: set[Expr]
     home = {node: stage for stage in stages for node in stage.nodes}
     for candidate in [s.nodes[0] for s in stages if s.targets == [None] and s.nodes[0] not in outputs]:
         product = as_product(candidate)
-        if not product or product.batch or len(candidate.shape) != 2:
+        if not product or not isinstance(candidate.shape[-1], int) or not _few(candidate, product):
             continue
         ends = _entrywise_ends(candidate, using, home)
         if len(ends) == 1 and candidate not in ends[0].nodes and ends[0].product is None:
@@ -308,6 +291,14 @@ def _fuse_products(stages: list[Stage], order: Sequence[Expr], stored: set[Expr]
     fused = {s.product for s in stages if s.product is not None}
     stages[:] = [s for s in stages if s.nodes[0] not in fused]
     stored -= {node for node in fused if node is not None}
+
+
+def _few(node: Expr, product: Product) -> bool:
+    """Whether a block of a product is few calls of the tiles: one, or one for each offset of a window."""
+    assert isinstance(node.op, Contraction)
+    extent = node.op.sizes_of(node.args)
+    depths = [extent[i] for i in product.depths]
+    return len(depths) == 1 or (all(isinstance(s, int) for s in depths) and entries(depths[:-1]) <= FEW)
 
 
 def _entrywise_ends(node: Expr, using: Mapping[Expr, list[Expr]], home: Mapping[Expr, Stage]) -> list[Stage]:

@@ -10,10 +10,16 @@ from __future__ import annotations
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 
-from symgrad.codegen.schedule import Stage, as_product, entries, is_heavy
+from symgrad.codegen.products import as_product, entries
+from symgrad.codegen.schedule import MATRICES, Stage, is_heavy
 from symgrad.expression import ops
 from symgrad.expression.node import Expr
+from symgrad.expression.ops import Contraction
 
+WIDE = 16  # along shorter axes threads get unequal parts; they are divided only where there is no longer one
+PARTS = 2  # threads, about
+TILE = 32  # columns of the widest tile
+BYTES_OF_FLOP = 0.04  # bytes that cross cores in the time of one operation of a product, about
 Access = tuple[Expr, tuple[int | None, ...]]  # a buffer, and for each of its axes the stage's axis that indexes it
 
 
@@ -38,11 +44,31 @@ def candidates(stage: Stage) -> list[int]:
     node = stage.nodes[0]
     found = [a for a, s in enumerate(stage.shape) if not (isinstance(s, int) and s <= 1)]
     if stage.targets == [None] and is_heavy(node) and not as_product(node):
+        if isinstance(node.op, MATRICES):
+            found = found[: len(node.args[0].shape) - 2]
         if isinstance(node.op, ops.Softmax):
             found = [a for a in found if a not in node.op.axes]
-        if isinstance(node.op, ops.Scatter):
-            found = [a for a in found if a != node.op.axis]
-    return found
+        while isinstance(node.op, ops.Scatter | ops.Pad | ops.Concatenate | ops.Overlap):
+            axis, node = node.op.axis, node.args[0]
+            found = [a for a in found if a != axis]
+            if not isinstance(node.op, ops.Pad):
+                break
+    wide = [a for a in found if not isinstance(stage.shape[a], int) or stage.shape[a] >= WIDE]
+    return wide or found
+
+
+def _idle(part: Part, split: int | None) -> int:
+    """What narrow tiles cost, in bytes that might cross instead: a product's columns divided below a tile's width."""
+    node = part.stage.nodes[0] if part.stage.product is None else part.stage.product
+    product = as_product(node)
+    columns = node.shape[-1] if node.shape else 0
+    if product is None or split != node.ndim - 1 or not isinstance(columns, int):
+        return 0
+    each = -(-columns // PARTS)
+    filled = each / (-(-each // TILE) * TILE)
+    assert isinstance(node.op, Contraction)
+    work = 2 * entries(tuple(node.op.sizes_of(node.args).values()))
+    return int(work * BYTES_OF_FLOP * (1 / filled - 1))
 
 
 def _crossing(part: Part, split: int | None, owner: Callable[[Expr], int | None]) -> int:
@@ -75,16 +101,16 @@ def choose(parts: Sequence[Part]) -> None:
     for part, split in zip(parts, best[1], strict=True):
         part.split = split
     for part in parts:
-        part.crossing = _total([part], writer)
+        part.crossing = _crossing(part, part.split, lambda buffer: _owner(buffer, writer))
 
 
 def _total(parts: Sequence[Part], writer: dict[Expr, Part]) -> int:
-    """The bytes that cross cores in some stages."""
+    """The bytes that cross cores in some stages, and what narrow tiles cost."""
 
     def owner(buffer: Expr) -> int | None:
         return _owner(buffer, writer)
 
-    return sum(_crossing(part, part.split, owner) for part in parts)
+    return sum(_crossing(part, part.split, owner) + _idle(part, part.split) for part in parts)
 
 
 def _owner(buffer: Expr, writer: dict[Expr, Part]) -> int | None:

@@ -8,20 +8,24 @@ Each function takes a stage and the axis that threads divide, and gives statemen
 
 from __future__ import annotations
 
+import itertools
+import math
 from collections.abc import Callable, Sequence
 
-from symgrad.codegen import scalar_text
-from symgrad.codegen.loops import Call, If, Let, Loop, Statement, Store
+from symgrad.codegen import matrices, reductions, scalar_text, spreading
+from symgrad.codegen.loops import If, Let, Loop, Statement, Store
 from symgrad.codegen.lower import Lowering, Scope, as_kind
-from symgrad.codegen.names import Index, position, product_text, size_text
-from symgrad.codegen.reductions import HEAVY
-from symgrad.codegen.schedule import Product, Stage, as_product, is_heavy, is_permutation, plain_view
+from symgrad.codegen.multiply import fused_product, products
+from symgrad.codegen.names import Index, position, size_text
+from symgrad.codegen.products import as_product
+from symgrad.codegen.schedule import Stage, is_heavy
 from symgrad.expression.node import Expr
-from symgrad.expression.ops import Constant, Contraction
+from symgrad.expression.ops import Contraction
 from symgrad.expression.scalars import BOOLEAN, INTEGER, REAL
 from symgrad.expression.sizes import Size
 
-BLOCK = 56  # rows of a fused product computed at a time: a multiple of every tile's height
+HEAVY = reductions.HEAVY | spreading.HEAVY | matrices.HEAVY
+UNROLLED = 16  # entries of a window that are written one after the other, without a loop
 
 
 class Builder:
@@ -42,9 +46,9 @@ class Builder:
         node = self.stage.nodes[0]
         self.lowering.begin_stage()
         if self.stage.product is not None:
-            self.fused_product(self.stage.product)
+            fused_product(self, self.stage.product)
         elif as_product(node) and self.stage.targets == [None]:
-            self.products(node)
+            products(self, node)
         elif is_heavy(node) and self.stage.targets == [None]:
             HEAVY[type(node.op)](self, node) if type(node.op) in HEAVY else self.generic_contraction(node)
         else:
@@ -81,6 +85,14 @@ class Builder:
             names.append(name)
         return tuple(names), scope
 
+    def each(self, sizes: Sequence[Size], scope: Scope, body: Callable[[Index, Scope], None]) -> None:
+        """`body` at every index of some axes: written out for few, so that no loop stands in the way, or in loops."""
+        if all(isinstance(s, int) for s in sizes) and 0 < math.prod(sizes) <= UNROLLED:
+            for place in itertools.product(*(range(s) for s in sizes)):
+                body(tuple(map(str, place)), scope)
+        else:
+            body(*self.inner(sizes, scope))
+
     def store(self, node: Expr, target: Expr | None, index: Index, text: str, add: bool = False) -> Store:
         buffer = target if target is not None else node
         if node.kind == BOOLEAN:
@@ -90,9 +102,10 @@ class Builder:
     def entrywise(self) -> None:
         """One loop nest that computes every node of the stage, then stores them: reads come before writes."""
         index, scope = self.nest(range(len(self.stage.shape)), Scope(self.body))
-        self._finish(tuple(index[a] for a in range(len(self.stage.shape))), scope)
+        self.finish(tuple(index[a] for a in range(len(self.stage.shape))), scope)
 
-    def _finish(self, index: Index, scope: Scope) -> None:
+    def finish(self, index: Index, scope: Scope) -> None:
+        """The entries of every node of the stage at an index, stored after all of them are computed."""
         stored = self.lowering.schedule.stored
         texts = []
         for node in self.stage.nodes:
@@ -106,92 +119,6 @@ class Builder:
             kind = target.kind if target is not None else node.kind
             scope.body.append(self.store(node, target, index, scalar_text.convert(text, node.kind, kind)))
 
-    def view(self, node: Expr) -> tuple[str, list[str]]:
-        """The buffer and the stride of each axis of a matrix product's operand."""
-        if isinstance(node.op, Contraction) and is_permutation(node) and node not in self.lowering.schedule.stored:
-            buffer, strides = self.view(node.args[0])
-            stride = dict(zip(node.op.inputs[0], strides, strict=True))
-            return buffer, [stride[i] for i in node.op.output]
-        if isinstance(node.op, Constant):
-            self.lowering.constant(node, ("0",) * node.ndim, Scope([]))
-        strides = [product_text([size_text(s) for s in node.shape[axis + 1 :]]) for axis in range(node.ndim)]
-        return self.lowering.buffer(node), strides
-
-    def _operands(self, node: Expr, product: Product) -> tuple[tuple[str, dict[int, str]], tuple[str, dict[int, str]]]:
-        assert isinstance(node.op, Contraction)
-        found = []
-        for side in (product.left, 1 - product.left):
-            buffer, strides = self.view(node.args[side])
-            found.append((buffer, dict(zip(node.op.inputs[side], strides, strict=True))))
-            at = {i: f"@{node.op.output.index(i)}" for i in node.op.output}
-            base = plain_view(node.args[side])
-            order = list(node.op.inputs[side])
-            self.lowering.reads.append((base, tuple(at.get(i, "") for i in _undo(node.args[side], order))))
-        return found[0], found[1]
-
-    def products(self, node: Expr) -> None:
-        """A call of the tiles for each entry of the batch axes."""
-        product = as_product(node)
-        assert product and isinstance(node.op, Contraction)
-        output = node.op.output
-        index, scope = self.nest([output.index(i) for i in product.batch], Scope(self.body))
-        at = {output[axis]: name for axis, name in index.items()}
-        row_axis, column_axis = output.index(product.rows), len(output) - 1
-        rows, columns = self.bounds(row_axis), self.bounds(column_axis)
-        target = [at.get(i, rows[0] if i == product.rows else columns[0]) for i in output]
-        row_stride = product_text([size_text(s) for s in node.shape[row_axis + 1 :]])
-        goal = (self.lowering.buffer(node), position(node.shape, tuple(target)), row_stride)
-        self._call(node, product, at, rows, columns, goal, scope)
-
-    def _call(
-        self,
-        node: Expr,
-        product: Product,
-        at: dict[int, str],
-        rows: tuple[str, str],
-        columns: tuple[str, str],
-        goal: tuple[str, str, str],
-        scope: Scope,
-    ) -> None:
-        (a, a_stride), (b, b_stride) = self._operands(node, product)
-        assert isinstance(node.op, Contraction)
-        a_start = _offset([(at[i], s) for i, s in a_stride.items() if i in at] + [(rows[0], a_stride[product.rows])])
-        b_start = _offset(
-            [(at[i], s) for i, s in b_stride.items() if i in at] + [(columns[0], b_stride[product.columns])]
-        )
-        depth = size_text(node.op.sizes_of(node.args)[product.depth])
-        arguments = (a, a_start, a_stride[product.rows], a_stride[product.depth], b, b_start, b_stride[product.depth],
-                     b_stride[product.columns], *goal, _span(rows), _span(columns), depth, "work")  # fmt: skip
-        scope.body.append(Call("matmul", arguments))
-
-    def fused_product(self, node: Expr) -> None:
-        """A product block by block, each used up at once by the stage's nodes.
-
-        A weight's gradient never exists whole.
-        """
-        product = as_product(node)
-        assert product and not product.batch
-        names = self.lowering.names
-        start, stop = self.bounds(0)
-        columns = self.bounds(1)
-        first, last, width = names.fresh("first_row"), names.fresh("last_row"), names.fresh("width")
-        self.body.append(Let(width, _span(columns)))
-        loop = Loop(first, start, stop, step=str(BLOCK))
-        loop.body.append(Let(last, f"min({first} + {BLOCK}, {stop})"))
-        self.body.append(loop)
-        outer = Scope(loop.body, Scope(self.body))
-        self._call(node, product, {}, (first, last), columns, ("block", "0", width), outer)
-        i, j = names.fresh("i"), names.fresh("j")
-        self.axis_of |= {i: 0, j: 1}
-        rows = Loop(i, first, last)
-        column = Loop(j, *columns)
-        rows.body.append(column)
-        loop.body.append(rows)
-        offset = f" - {columns[0]}" if columns[0] != "0" else ""
-        self.lowering.scratch[node] = lambda index: f"block[({index[0]} - {first})*{width} + {index[1]}{offset}]"
-        self._finish((i, j), Scope(column.body, Scope(rows.body, outer, i), j))
-        del self.lowering.scratch[node]
-
     def generic_contraction(self, node: Expr) -> None:
         """Sums that are no matrix product: the last axis of the result innermost where operands are laid out so."""
         op = node.op
@@ -199,18 +126,25 @@ class Builder:
         extent = op.sizes_of(node.args)
         summed = [i for i in dict.fromkeys(i for indices in op.inputs for i in indices) if i not in op.output]
         contiguous = [indices[-1] for indices in op.inputs if len(indices) > 1]
-        if op.output and op.output[-1] in contiguous and not any(s in contiguous for s in summed):
+        rows = op.output and op.output[-1] in contiguous and not any(s in contiguous for s in summed)
+        few = all(isinstance(extent[s], int) for s in summed) and math.prod(extent[s] for s in summed) <= UNROLLED
+        if rows and not few:
             self._accumulate(node, summed, extent)
             return
         index, scope = self.nest(range(node.ndim), Scope(self.body))
         total = self.lowering.names.fresh("total")
         wide = "float64(0)" if not op.output and node.kind == REAL else "0" if node.kind == INTEGER else "real(0)"
         scope.body.append(Let(total, wide))
-        names, inner = self.inner([extent[s] for s in summed], scope)
-        at = dict(zip(op.output, (index[a] for a in range(node.ndim)), strict=True)) | dict(
-            zip(summed, names, strict=True)
-        )
-        inner.body.append(Let(total, f"{total} + {self._term(node, at, inner)}"))
+        here = dict(zip(op.output, (index[a] for a in range(node.ndim)), strict=True))
+
+        def add(names: Index, inner: Scope) -> None:
+            term = self._term(node, here | dict(zip(summed, names, strict=True)), inner)
+            inner.body.append(Let(total, f"{total} + {term}"))
+
+        if rows:
+            self.each([extent[s] for s in summed], scope, add)
+        else:
+            add(*self.inner([extent[s] for s in summed], scope))
         text = f"real({total})" if node.kind == REAL and op.output else total
         scope.body.append(self.store(node, None, tuple(index[a] for a in range(node.ndim)), text))
 
@@ -233,23 +167,3 @@ class Builder:
         place = tuple({**index, **column}[a] for a in range(node.ndim))
         at = dict(zip(op.output, place, strict=True)) | dict(zip(summed, names, strict=True))
         deepest.body.append(self.store(node, None, place, self._term(node, at, deepest), add=True))
-
-
-def _undo(node: Expr, order: list[int]) -> list[int]:
-    """The indices of the buffer below transposes, in the buffer's own order."""
-    while node is not plain_view(node):
-        if is_permutation(node):
-            assert isinstance(node.op, Contraction)
-            mapped = dict(zip(node.op.output, order, strict=True))
-            order = [mapped[i] for i in node.op.inputs[0]]
-        node = node.args[0]
-    return order
-
-
-def _offset(parts: Sequence[tuple[str, str]]) -> str:
-    terms = [product_text([i, s]) for i, s in parts if i != "0"]
-    return " + ".join(terms) if terms else "0"
-
-
-def _span(bounds: tuple[str, str]) -> str:
-    return bounds[1] if bounds[0] == "0" else f"{bounds[1]} - {bounds[0]}"

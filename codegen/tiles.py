@@ -1,13 +1,14 @@
 """The matrix product of the native library, as LLVM IR: C[r, j] = sum over k of A[r, k] B[k, j].
 
-    symgrad_matmul_f32(a, a_row, a_col, b, b_row, b_col, c, c_row, rows, columns, depth, work)      and _f64
+    symgrad_matmul_f32(a, a_row, a_col, b, b_row, b_col, c, c_row, rows, columns, depth, add, work)      and _f64
 
-Strides count elements; C has unit column stride. `work` is WORK_BYTES of scratch that no other thread uses. Nothing
-outside the three matrices is read or written; C may be uninitialised and must not overlap A or B.
+With `add` other than 0 the sum goes on from what C holds. Strides count elements; C has unit column stride. `work` is
+WORK_BYTES of scratch that no other thread uses. Nothing outside the three matrices is read or written; C may be
+uninitialised and must not overlap A or B.
 
 Every element of C is one chain of multiply-adds with k ascending, that starts from zero and never splits: between
-blocks of the depth it rests in C. The bits therefore do not depend on how rows and columns are divided between tiles,
-calls or threads.
+blocks of the depth, and between calls that add, it rests in C. The bits therefore do not depend on how rows and columns
+are divided between tiles, calls or threads.
 
 This module must not know what the products are for; `registers.py` holds the innermost loop, `panels.py` the copies.
 """
@@ -32,7 +33,7 @@ STRIP_ROW = 16  # elements between two columns of a packed strip of A: at least 
 BLOCK_BYTES = ROW_BYTES * DEPTH_BLOCK
 STRIP_BYTES = 8 * STRIP_ROW * DEPTH_BLOCK
 WORK_BYTES = 64 + BLOCK_BYTES + STRIP_BYTES + STRIP_ROW * PANEL_BYTES
-HEIGHTS = {14: (14, 8, 4, 2, 1), 8: (8, 4, 2, 1), 6: (6, 4, 2, 1), 4: (4, 1)}  # tiles compiled for each tallest one
+HEIGHTS = {tallest: tuple(range(tallest, 0, -1)) for tallest in (14, 8, 6, 4)}  # every number of rows has its tile
 PACK_ROWS = 256  # with fewer rows than this, copying B costs more than it saves (measured: 128 lose 6 %)
 WAY_BYTES = 4096  # addresses this far apart share a set of every L1 cache in use: a tile's rows would evict each other
 
@@ -183,9 +184,10 @@ class Product:
         """The exported function: blocks of columns, and of the depth within them."""
         p = self.pointer
         parameters = [("a", p), ("a_row", I64), ("a_col", I64), ("b", p), ("b_row", I64), ("b_col", I64), ("c", p)]
-        parameters += [("c_row", I64), ("rows", I64), ("columns", I64), ("depth", I64), ("work", p)]
+        parameters += [("c_row", I64), ("rows", I64), ("columns", I64), ("depth", I64), ("add", I64), ("work", p)]
         function, builder = define(self.module, symbol(self.dtype), VOID, parameters, internal=False)
-        a, a_row, a_col, b, b_row, b_col, c, c_row, rows, columns, depth, work = function.args
+        a, a_row, a_col, b, b_row, b_col, c, c_row, rows, columns, depth, add, work = function.args
+        adding = builder.icmp_signed("!=", add, number(0))
         aligned = builder.and_(builder.add(builder.ptrtoint(work, I64), number(63)), number(-64))
         work = builder.inttoptr(aligned, p)
         zero, wide = number(0), number(ROW_BYTES // self.vector.item)
@@ -199,14 +201,14 @@ class Product:
             deep = minimum(builder, size, builder.sub(depth, k))
             a_here, b_here = element(builder, a, (k, a_col)), element(builder, b, (k, b_row), (column, b_col))
             part = minimum(builder, wide, builder.sub(columns, column))
-            resume = builder.icmp_signed(">", block, zero)
+            resume = builder.or_(builder.icmp_signed(">", block, zero), adding)
             arguments = [a_here, a_row, a_col, b_here, b_row, b_col, builder.gep(c, [column]), c_row, rows, part, deep]
             builder.call(self.block, [*arguments, resume, pack_a, pack_b, work])
         builder.ret_void()
 
     def emit_choice(self, builder: ir.IRBuilder, arguments: list[ir.Value]) -> tuple[ir.Value, ir.Value]:
         """Whether strips of A and panels of B are copied before use."""
-        _, a_row, a_col, _, _, b_col, _, _, rows, columns, _, _ = arguments
+        _, a_row, a_col, _, _, b_col, _, _, rows, columns, *_ = arguments
         zero, way = number(0), number(WAY_BYTES // self.vector.item)
         clash = builder.or_(
             builder.icmp_signed("==", builder.srem(a_row, way), zero),
@@ -222,13 +224,14 @@ class Product:
 
 def matmul_twin(
     a: Floats, a_start: int, a_row: int, a_col: int, b: Floats, b_start: int, b_row: int, b_col: int,
-    c: Floats, c_start: int, c_row: int, rows: int, columns: int, depth: int, work: Floats,
+    c: Floats, c_start: int, c_row: int, rows: int, columns: int, depth: int, add: int, work: Floats,
 ) -> None:  # fmt: skip
     """The same product in NumPy, on flat arrays, with every index checked; for generated source that runs unjitted."""
     assert work.nbytes >= WORK_BYTES, f"work holds {work.nbytes} bytes, not {WORK_BYTES}"
     left = matrix(a, a_start, (rows, depth), (a_row, a_col))
     right = matrix(b, b_start, (depth, columns), (b_row, b_col))
-    matrix(c, c_start, (rows, columns), (c_row, 1))[...] = left @ right
+    total = matrix(c, c_start, (rows, columns), (c_row, 1))
+    total[...] = total + left @ right if add else left @ right
 
 
 def matrix(flat: Floats, start: int, shape: tuple[int, int], strides: tuple[int, int]) -> Floats:
@@ -236,6 +239,7 @@ def matrix(flat: Floats, start: int, shape: tuple[int, int], strides: tuple[int,
     assert flat.ndim == 1 and flat.flags.c_contiguous
     if 0 in shape:
         return np.zeros(shape, flat.dtype)
-    last = start + sum((size - 1) * stride for size, stride in zip(shape, strides, strict=True))
-    assert start >= 0 and last < flat.size, f"elements {start} to {last} of {flat.size}"
+    ends = [(size - 1) * stride for size, stride in zip(shape, strides, strict=True)]
+    low, high = start + sum(min(e, 0) for e in ends), start + sum(max(e, 0) for e in ends)
+    assert low >= 0 and high < flat.size, f"elements {low} to {high} of {flat.size}"
     return as_strided(flat[start:], shape, [stride * flat.itemsize for stride in strides])

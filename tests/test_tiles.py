@@ -17,8 +17,9 @@ from symgrad.codegen.threads import BARRIER
 
 INTEGER, POINTER = ctypes.c_int64, ctypes.c_void_p
 MATMUL = ctypes.CFUNCTYPE(
-    None, POINTER, INTEGER, INTEGER, POINTER, INTEGER, INTEGER, POINTER, INTEGER, INTEGER, INTEGER, INTEGER, POINTER
-)
+    None, POINTER, INTEGER, INTEGER, POINTER, INTEGER, INTEGER, POINTER, INTEGER, INTEGER, INTEGER, INTEGER, INTEGER,
+    POINTER,
+)  # fmt: skip
 DTYPES = ("float32", "float64")
 TOLERANCE = {"float32": 1e-5, "float64": 1e-12}
 # Around every tile height and vector length in use, primes, and more than one block of depth, columns and rows.
@@ -41,13 +42,13 @@ def products(request):
     linked = native.link(native.build(request.param), native.SYMBOLS)
     functions = {dtype: MATMUL(linked.addresses[tiles.symbol(dtype)]) for dtype in DTYPES}
 
-    def multiply(a, b, c):
+    def multiply(a, b, c, add=0):
         def strides(matrix):
             return [stride // matrix.itemsize for stride in matrix.strides]
 
         functions[str(a.dtype)](
             a.ctypes.data, *strides(a), b.ctypes.data, *strides(b), c.ctypes.data, strides(c)[0],
-            *c.shape, a.shape[1], WORK.ctypes.data,
+            *c.shape, a.shape[1], add, WORK.ctypes.data,
         )  # fmt: skip
         return c
 
@@ -129,7 +130,7 @@ def test_twin_and_intrinsic_compute_the_same_product(addresses):
     @numba.njit(error_model="numpy")
     def kernel(a, b, c, work):
         old = flush()
-        matmul(a, 3, 1, 20, b, 2, 31, 1, c, 5, 33, 20, 31, 17, work)
+        matmul(a, 3, 1, 20, b, 2, 31, 1, c, 5, 33, 20, 31, 17, 0, work)
         restore(old)
 
     random = np.random.default_rng(10)
@@ -138,17 +139,18 @@ def test_twin_and_intrinsic_compute_the_same_product(addresses):
         c, twin = np.zeros(700, dtype), np.zeros(700, dtype)
         work = np.empty(tiles.WORK_BYTES // a.itemsize, dtype)
         kernel(a, b, c, work)
-        tiles.matmul_twin(a, 3, 1, 20, b, 2, 31, 1, twin, 5, 33, 20, 31, 17, work)
+        tiles.matmul_twin(a, 3, 1, 20, b, 2, 31, 1, twin, 5, 33, 20, 31, 17, 0, work)
         np.testing.assert_allclose(c, twin, rtol=TOLERANCE[dtype])
         with pytest.raises(AssertionError, match="of 700"):
-            tiles.matmul_twin(a, 0, 1, 20, b, 0, 31, 1, twin, 100, 33, 20, 31, 17, work)
+            tiles.matmul_twin(a, 0, 1, 20, b, 0, 31, 1, twin, 100, 33, 20, 31, 17, 0, work)
 
 
 def test_best_steps_use_compiled_heights_only():
     for tallest, heights in tiles.HEIGHTS.items():
         steps = tiles.best_steps(tallest, 2)
         assert all(step in heights and step <= left for left, step in enumerate(steps) if left)
-    assert tiles.best_steps(14, 2)[16] == 8
+    steps = tiles.best_steps(14, 2)
+    assert steps[11] == 11 and steps[16] + steps[16 - steps[16]] == 16  # never 14 and a costly 2
 
 
 def test_load_is_idempotent_and_needs_no_numba():

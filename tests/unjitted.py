@@ -3,8 +3,8 @@
 import numpy as np
 
 from symgrad.codegen import tiles
+from symgrad.codegen.multiply import BLOCK
 from symgrad.codegen.runtime import namespace
-from symgrad.codegen.stages import BLOCK
 
 
 def call(kernel, arrays):
@@ -12,7 +12,7 @@ def call(kernel, arrays):
     machine = kernel._machine
 
     def run(values, threads):
-        width = max([s if isinstance(s, int) else 4096 for s in machine.assembled.block], default=0)
+        width = max(machine.assembled.block, default=0)
         real = machine.assembled.program.real
         own = {
             "work": np.empty(tiles.WORK_BYTES // np.dtype(real).itemsize, real),

@@ -17,6 +17,7 @@ from symgrad.calculus.identities import STABLE
 from symgrad.errors import GradientError
 from symgrad.expression import functions as f
 from symgrad.expression import ops, sizes
+from symgrad.expression.forms import evaluation_form, has_forms, in_training, training_form
 from symgrad.expression.node import Expr, as_expr, cut, leaves, make, topological
 from symgrad.expression.scalars import REAL
 
@@ -61,12 +62,22 @@ def gradient(loss: Expr, wrt: Expr | Sequence[Expr]) -> Expr | list[Expr]:
     (3,)
     """
     if isinstance(wrt, Expr):
-        return derive(loss, [wrt]).gradients[0]
-    return list(derive(loss, wrt).gradients)
+        return gradient(loss, [wrt])[0]
+    if not isinstance(loss, Expr) or not has_forms([loss]):
+        return list(derive(loss, wrt).gradients)
+    forms = training_form(loss), evaluation_form(loss)  # each by itself: neither needs what only the other has
+    return [in_training(*(_in_form(form, w) for form in forms)) for w in wrt]
+
+
+def _in_form(form: Expr, w: Expr) -> Expr:
+    """The gradient in training or in evaluation; zero where that does not contain the node."""
+    return derive(form, [w]).gradients[0] if w in set(topological([form])) else repeat(as_expr(0.0), w)
 
 
 def derive(loss: Expr, wrt: Sequence[Expr]) -> Derivation:
-    """The gradients together with the record of how they came about."""
+    """The gradients together with the record of how they came about; of a loss as it is in training."""
+    if isinstance(loss, Expr) and has_forms([loss]):
+        loss = training_form(loss)
     _check(loss, wrt)
     recognised, rewrites = _recognise(loss, wrt)
     steps: list[Step] = []

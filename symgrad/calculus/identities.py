@@ -6,11 +6,22 @@ differentiating. ALL adds what brings formulas to textbook form.
 
 from __future__ import annotations
 
-from symgrad.calculus import factoring, logarithms, tensors
+from symgrad.calculus import factoring, logarithms, moving, tensors
 from symgrad.calculus.arithmetic import normal_form
 from symgrad.calculus.engine import Identity
 from symgrad.calculus.patterns import identity
-from symgrad.expression.ops import Contraction, Elementwise, Extent, LogSumExp, Named, Reshape, Softmax
+from symgrad.expression.ops import (
+    Contraction,
+    Elementwise,
+    Extent,
+    LogSumExp,
+    Named,
+    Overlap,
+    Pad,
+    Reshape,
+    Slice,
+    Softmax,
+)
 
 NORMAL_FORM = Identity("normal form", "a c + b c, -(-a), a + a, 1 a, ...", "(a + b) c, a, 2 a, a, ...", "",
                        (Elementwise,), normal_form,
@@ -104,6 +115,21 @@ TEXTBOOK: tuple[Identity, ...] = (
              tensors.scalars_leave_selection, ("where(m > 0, 3*m, 0)",)),
     Identity("reshapes compose", "reshape(reshape(a))", "reshape(a)", "", (Reshape,), tensors.reshapes_compose,
              ("reshape(reshape(m, (3, 4)), (2, 6))",)),
+    Identity("slice of everything", "a[0:n]", "a", "a has n entries", (Slice,), moving.slice_of_everything,
+             ()),
+    Identity("slice of joined tensors", "[a, b][n:]", "b", "a has n entries", (Slice,), moving.slice_of_joined,
+             ("concatenate((m, 2*m))[4:]",)),
+    Identity("slice of padded", "pad(a)[s:e]", "a", "the zeros are what is cut off", (Slice,), moving.slice_of_padded,
+             ()),
+    Identity("slice of repeated", "repeat(a)[s:e]", "repeat(a)", "along that axis", (Slice,), moving.slice_of_repeated,
+             ("broadcast_to(v, (3, 4))[1:]",)),
+    Identity("slices compose", "a[s:][t:]", "a[s + t:]", "", (Slice,), moving.slices_compose, ("m[1:][1:, ::-1][1:]",)),
+    Identity("paddings joined", "pad(a) + pad(b)", "[a, b]", "where one is, the other is 0", (Elementwise,),
+             moving.paddings_joined, ()),
+    Identity("padding below windows", "pad(windows(a))", "windows(pad(a))", "along different axes", (Pad,),
+             moving.padded_below_windows, ()),
+    Identity("turned kernel", "sum_{s o + d k = i} sum_f g[o,f] K[k,f]", "sum_kf pad(g)[i + d k,f] K[n - 1 - k,f]",
+             "s < n", (Overlap,), moving.convolution_with_turned_kernel, ()),
     Identity("plain adjoint", "name(a)", "a", "a is a number or a name", (Named,), tensors.plain_adjoint, ()),
 )  # fmt: skip
 

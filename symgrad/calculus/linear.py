@@ -7,10 +7,10 @@ no delta is left on an index that is summed. One short rule for each op that the
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 from symgrad.calculus.arithmetic import number_of
-from symgrad.calculus.products import Product, built, renamed, without_deltas
+from symgrad.calculus.products import Product, built, renamed, without_deltas, zeros
 from symgrad.expression import functions as f
 from symgrad.expression import ops
 from symgrad.expression.node import Expr, as_expr, make, topological
@@ -156,13 +156,28 @@ def _shifted(m: Map, node: Expr) -> Linear:
     value, rank = m.known[node.args[0]], len(m.seed)
     tensor, op = m.expression(value), node.op
     if isinstance(op, ops.Reshape):
-        moved = make(ops.Reshape((*tensor.shape[:rank], *op.shape)), tensor)
-    elif isinstance(op, ops.Take):
-        moved = make(ops.Take(op.axis + rank), tensor, node.args[1])
+        behind: ops.Op = ops.Reshape((*tensor.shape[:rank], *op.shape))
     else:
-        assert isinstance(op, ops.Scatter)
-        moved = make(ops.Scatter(op.axis + rank, op.size), tensor, node.args[1])
-    return m.whole(moved, m.fresh(node.shape))
+        behind = replace(op, axis=op.axis + rank)  # type: ignore[call-arg,attr-defined]
+    return m.whole(make(behind, tensor, *node.args[1:]), m.fresh(node.shape))
+
+
+def _joined(m: Map, node: Expr) -> Linear:
+    """Parts that the seed does not reach are zeros."""
+    op, rank, front = node.op, len(m.seed), tuple(m.extent[i] for i in m.seed)
+    assert isinstance(op, ops.Concatenate)
+    parts = [m.expression(m.known[a]) if a in m.known else zeros((*front, *a.shape)) for a in node.args]
+    return m.whole(make(ops.Concatenate(op.axis + rank), *parts), m.fresh(node.shape))
+
+
+def _solve(m: Map, node: Expr) -> Linear:
+    """A⁻¹ B is linear in B."""
+    matrix, value = node.args[0], m.known[node.args[1]]
+    axes = m.fresh(node.shape)
+    (k,) = m.fresh(matrix.shape[-1:])
+    names = dict(zip(value.axes, (*axes[:-2], k, axes[-1]), strict=True))
+    inverse = (make(ops.Inverse(), matrix), (*axes[:-1], k))
+    return Linear(tuple((inverse, *renamed(t, names)) for t in value.terms), axes)
 
 
 def _entrywise(m: Map, node: Expr) -> Linear:
@@ -182,9 +197,11 @@ RULES: dict[type[ops.Op], Callable[[Map, Expr], Linear]] = {
     ops.Elementwise: _entrywise,
     ops.Contraction: _contraction,
     ops.Named: _through,
-    ops.Reshape: _shifted,
-    ops.Take: _shifted,
-    ops.Scatter: _shifted,
+    **dict.fromkeys(
+        (ops.Reshape, ops.Take, ops.Scatter, ops.Slice, ops.Pad, ops.Windows, ops.Overlap), _shifted
+    ),
+    ops.Concatenate: _joined,
+    ops.Solve: _solve,
 }
 
 
@@ -202,7 +219,8 @@ def _finite(x: Expr) -> bool:
             continue
         op = stack[-1].op
         plain = isinstance(op, ops.Leaf | ops.Named | ops.Constant | ops.Extent | ops.OneHot | ops.Softmax
-                           | ops.Identity | ops.Contraction | ops.Reshape | ops.Take | ops.Cast)  # fmt: skip
+                           | ops.Identity | ops.Contraction | ops.Reshape | ops.Take | ops.Cast | ops.Slice | ops.Pad
+                           | ops.Concatenate | ops.Windows | ops.Overlap | ops.Range)  # fmt: skip
         fine = plain or (isinstance(op, ops.Elementwise) and (op.function in BOUNDED or op.function == "where"))
         if not fine:
             return False

@@ -10,8 +10,9 @@ from __future__ import annotations
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 
+from symgrad.calculus import rules_algebra as algebra
 from symgrad.expression import functions as f
-from symgrad.expression import ops
+from symgrad.expression import ops, sizes
 from symgrad.expression.node import Expr, as_expr, make
 from symgrad.expression.parse import parse
 from symgrad.expression.scalars import TABLE as SCALARS
@@ -93,9 +94,24 @@ def _logsumexp(node: Expr, y: Expr, g: Expr, i: int) -> Expr:
 
 def _reduce(node: Expr, y: Expr, g: Expr, i: int) -> Expr:
     assert isinstance(node.op, ops.Reduce)
+    if node.op.function == "product":
+        return _kept(node, g) * _other_factors(node)
     chosen = f.equal(node.args[0], _kept(node, y))
     ties = f.sum(f.cast(chosen, "real"), node.op.axes, keepdims=True)
     return f.where(chosen, _kept(node, g) / ties, 0)
+
+
+def _other_factors(node: Expr) -> Expr:
+    """The product of all factors but one, for each one: nothing is divided, so zeros do no harm."""
+    x, op = node.args[0], node.op
+    assert isinstance(op, ops.Reduce)
+    (axis,) = op.axes
+    n = x.shape[axis]
+    indices = tuple(range(x.ndim))
+    output = (*indices[:axis], x.ndim, *indices[axis:])
+    repeated = make(ops.Contraction((indices,), output, ((x.ndim, n),)), x)
+    own = f.equal(f.reshape(f.identity(n), (n, n, *(1 for _ in x.shape[axis + 1 :]))), 1)
+    return make(ops.Reduce("product", (axis + 1,)), f.where(own, 1.0, repeated))
 
 
 def _reshape(node: Expr, y: Expr, g: Expr, i: int) -> Expr:
@@ -112,6 +128,37 @@ def _take(node: Expr, y: Expr, g: Expr, i: int) -> Expr | None:
 def _scatter(node: Expr, y: Expr, g: Expr, i: int) -> Expr | None:
     assert isinstance(node.op, ops.Scatter)
     return f.take(g, node.args[1], node.op.axis) if i == 0 else None
+
+
+def _slice(node: Expr, y: Expr, g: Expr, i: int) -> Expr:
+    op = node.op
+    assert isinstance(op, ops.Slice)
+    return make(ops.Pad(op.axis, op.start, op.step, node.args[0].shape[op.axis]), g)
+
+
+def _pad(node: Expr, y: Expr, g: Expr, i: int) -> Expr:
+    op = node.op
+    assert isinstance(op, ops.Pad)
+    return make(ops.Slice(op.axis, op.start, op.step, node.args[0].shape[op.axis]), g)
+
+
+def _concatenate(node: Expr, y: Expr, g: Expr, i: int) -> Expr:
+    assert isinstance(node.op, ops.Concatenate)
+    axis = node.op.axis
+    start = sizes.total(a.shape[axis] for a in node.args[:i])
+    return make(ops.Slice(axis, start, 1, node.args[i].shape[axis]), g)
+
+
+def _windows(node: Expr, y: Expr, g: Expr, i: int) -> Expr:
+    op = node.op
+    assert isinstance(op, ops.Windows)
+    return make(ops.Overlap(op.axis, node.args[0].shape[op.axis], op.stride, op.dilation), g)
+
+
+def _overlap(node: Expr, y: Expr, g: Expr, i: int) -> Expr:
+    op = node.op
+    assert isinstance(op, ops.Overlap)
+    return make(ops.Windows(op.axis, node.args[0].shape[op.axis + 1], op.stride, op.dilation), g)
 
 
 def _through(node: Expr, y: Expr, g: Expr, i: int) -> Expr:
@@ -133,11 +180,22 @@ TABLE: dict[type[ops.Op], Rule] = {
     ops.Reshape: Rule("reshape", "if b = reshape(a) then ∂L/∂a = reshape(g)", _reshape),
     ops.Take: Rule("take", "if b = a[i] then ∂L/∂a adds g at the positions i", _take),
     ops.Scatter: Rule("scatter", "if b adds a at the positions i then ∂L/∂a = g[i]", _scatter),
+    ops.Slice: Rule("slice", "if b = a[s:e] then ∂L/∂a is g there and 0 elsewhere", _slice),
+    ops.Pad: Rule("pad", "if b is a among zeros then ∂L/∂a is that part of g", _pad),
+    ops.Concatenate: Rule("concatenate", "if c = [a, b] then ∂L/∂a is its part of g", _concatenate),
+    ops.Windows: Rule("windows", "if b[o,k] = a[s o + d k] then ∂L/∂a[i] sums g[o,k] where s o + d k = i", _windows),
+    ops.Overlap: Rule("overlapping sum", "if b[i] sums a[o,k] over s o + d k = i then ∂L/∂a[o,k] = g[s o + d k]",
+                      _overlap),
+    ops.Inverse: Rule("inverse", "if B = A⁻¹ then ∂L/∂A = −Bᵀ (∂L/∂B) Bᵀ", algebra.inverse),
+    ops.Solve: Rule("solve", "if X = A⁻¹ B then ∂L/∂B = A⁻ᵀ (∂L/∂X) and ∂L/∂A = −(∂L/∂B) Xᵀ", algebra.solve),
+    ops.Determinant: Rule("determinant", "if d = det A then ∂L/∂A = g d A⁻ᵀ", algebra.determinant),
+    ops.LogDet: Rule("log-determinant", "if l = log |det A| then ∂L/∂A = g A⁻ᵀ", algebra.logdet),
+    ops.Cholesky: Rule("Cholesky factor", "if A = L Lᵀ then ∂L/∂A = sym(L⁻ᵀ Φ(Lᵀ g) L⁻¹)", algebra.cholesky),
     ops.Named: Rule("name", "a name changes nothing", _through),
     ops.Cast: Rule("cast", "between kinds of number nothing is differentiated", _nothing),
     ops.OneHot: Rule("one-hot", "labels have no derivative", _nothing),
     ops.ArgMax: Rule("argmax", "a position has no derivative", _nothing),
-}
+}  # fmt: skip
 
 PRODUCT_SIDES = ("matrix product, left operand", "matrix product, right operand")
 PRODUCT_STATEMENTS = ("if C = A B then ∂L/∂A = ∂L/∂C Bᵀ", "if C = A B then ∂L/∂B = Aᵀ ∂L/∂C")

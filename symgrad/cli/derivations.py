@@ -41,7 +41,7 @@ def _loss(claim: Claim) -> tuple[Expr, dict[str, Expr]]:
     if claim.model is None:
         raise ConfigurationError("name a model (see `symgrad models`), or give --expression with --shape")
     model = find.find_model(claim.model, claim.parameters)
-    return model.loss, {"output": model.output}
+    return model.training_loss, {"output": model.output}
 
 
 def _defined(where: Sequence[str], names: dict[str, Expr]) -> dict[str, Expr]:

@@ -32,7 +32,7 @@ def derive_command(
     elif chain:
         _chain(model, picked, format, as_json)
     else:
-        found = derivation(model.loss, picked)
+        found = derivation(model.training_loss, picked)
         if as_json:
             _steps_as_json(model, found)
         else:
@@ -40,7 +40,7 @@ def derive_command(
 
 
 def _chain(model: Model, wrt: Sequence[Expr], format: str, as_json: bool) -> None:
-    rules = [chain_rule(model.loss, w) for w in wrt]
+    rules = [chain_rule(model.training_loss, w) for w in wrt]
     proofs = [multiplied(rule.chain) for rule in rules]
     if not as_json:
         shown = [

@@ -94,7 +94,7 @@ def _of_model(wanted: Wanted) -> tuple[str, Derivation, Simplified]:
     model = find.find_model(wanted.model, wanted.parameters)
     if not wanted.wrt:
         return model.name, model.gradients.derivation, model.gradients.simplified
-    record = derive(model.loss, chosen(model, wanted.wrt))
+    record = derive(model.training_loss, chosen(model, wanted.wrt))
     return model.name, record, simplified(record.gradients, within=[record.loss])
 
 

@@ -15,7 +15,7 @@ import numpy as np
 import sympy  # type: ignore[import-untyped]
 
 from symgrad.errors import ExpressionError
-from symgrad.expression import ops, sizes
+from symgrad.expression import componentwise_movement, ops, sizes
 from symgrad.expression.node import Expr, leaves, topological
 from symgrad.expression.scalars import BOOLEAN, INTEGER, REAL, TABLE
 
@@ -169,10 +169,12 @@ def _onehot(node: Expr, args: Sequence[Array]) -> Array:
     return _each(lambda label, k: _choice(sympy.Eq(label, k)), args[0][..., None], classes)
 
 
-EXTREME = {"max": sympy.Max, "min": sympy.Min}
+EXTREME = {"max": sympy.Max, "min": sympy.Min, "product": sympy.Mul}
 MEANING: dict[type[ops.Op], Callable[[Any, Sequence[Array]], Any]] = {
     ops.Variable: _leaf,
     ops.Parameter: _leaf,
+    ops.State: _leaf,
+    ops.Noise: _leaf,
     ops.Constant: lambda node, args: _each(_number, np.array(node.op.array.tolist(), dtype=object)),
     ops.Extent: lambda node, args: sympy.Integer(node.op.size),
     ops.Elementwise: _elementwise,
@@ -185,6 +187,7 @@ MEANING: dict[type[ops.Op], Callable[[Any, Sequence[Array]], Any]] = {
     ops.OneHot: _onehot,
     ops.Identity: lambda node, args: _each(sympy.Integer, np.eye(node.shape[0], dtype=int)),
     ops.Named: lambda node, args: args[0],
+    **componentwise_movement.MEANING,
 }
 
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import itertools
 import json
+import math
 import sys
 from collections.abc import Sequence
 from pathlib import Path
@@ -13,7 +14,7 @@ import numpy as np
 from symgrad.errors import ExpressionError, ShapeError
 from symgrad.expression import sizes
 from symgrad.expression.node import Expr, check_name, make
-from symgrad.expression.ops import Parameter, Variable
+from symgrad.expression.ops import Noise, Parameter, State, Variable
 from symgrad.expression.scalars import INTEGER, REAL
 from symgrad.expression.sizes import Shape, Size
 
@@ -98,3 +99,32 @@ def parameter(name: str, shape: Sequence[Size] = (), init: object = None, place:
     else:
         chosen = str(init) if init is not None else ("glorot_uniform" if len(shape) > 1 else "zeros")
     return make(Parameter(name, _shape(shape, name), next(_serials), place or _place(), chosen))
+
+
+def state(name: str, shape: Sequence[Size] = (), initial: float = 0.0) -> Expr:
+    """A tensor that training writes back without differentiating it, as a running mean; it starts at `initial`.
+
+    Its sizes are numbers. Raises ShapeError, ExpressionError.
+
+    >>> state("running_mean", (32,)).shape
+    (32,)
+    """
+    check_name(name)
+    if not isinstance(initial, int | float) or isinstance(initial, bool) or not math.isfinite(initial):
+        raise ExpressionError(f"the state {name} starts at a finite number, not {initial!r}")
+    checked = _shape(shape, name)
+    if not all(isinstance(size, int) for size in checked):
+        raise ShapeError(f"a state is kept between batches: the sizes of {name} are numbers, not {sizes.text(checked)}")
+    return make(State(name, checked, next(_serials), _place(), repr(float(initial))))
+
+
+def noise(name: str, shape: Sequence[Size] = ()) -> Expr:
+    """Uniform numbers in [0, 1): in training drawn anew for each step from the run's seed, else given like an input.
+
+    Raises ShapeError, ExpressionError.
+
+    >>> noise("u", ("N", 3)).shape
+    ('N', 3)
+    """
+    check_name(name)
+    return make(Noise(name, _shape(shape, name), next(_serials), _place()))

@@ -139,8 +139,10 @@ class Expr:
     def __len__(self) -> NoReturn:
         raise ExpressionError(f"{self.label} is a formula without a len(); its shape is {sizes.text(self.shape)}")
 
-    def __getitem__(self, index: object) -> NoReturn:
-        raise ExpressionError(f"{self.label} cannot be indexed with []; pick rows with sg.take(x, indices, axis)")
+    def __getitem__(self, places: object) -> Expr:
+        from symgrad.expression.movement import index  # stands above this module
+
+        return index(self, places)
 
     def __setattr__(self, attribute: str, value: object) -> NoReturn:
         raise AttributeError("an expression never changes; build a new one")

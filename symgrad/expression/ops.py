@@ -7,39 +7,33 @@ in calculus, on paper and in a kernel stands in the tables of `evaluate`, `calcu
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
 from symgrad.errors import ExpressionError, ShapeError
 from symgrad.expression import sizes
+from symgrad.expression.op import RANK, Leaf, Op, Result, broadcast, disagreement, one_size, reduced
+from symgrad.expression.ops_algebra import Cholesky, Determinant, Identity, Inverse, LogDet, Solve
+from symgrad.expression.ops_movement import (
+    Concatenate,
+    OneHot,
+    Overlap,
+    Pad,
+    Range,
+    Reshape,
+    Scatter,
+    Slice,
+    Take,
+    Windows,
+)
+from symgrad.expression.ops_training import Assign, Mode, Noise, State
 from symgrad.expression.scalars import BOOLEAN, INTEGER, LOGIC, PROMOTE, REAL, TABLE
-from symgrad.expression.sizes import Shape, Size
+from symgrad.expression.sizes import Size
 
 if TYPE_CHECKING:
     from symgrad.expression.node import Expr
-
-Result = tuple[Shape, str]
-RANK = {BOOLEAN: 0, INTEGER: 1, REAL: 2}
-
-
-@dataclass(frozen=True)
-class Op:
-    """What a node does with its arguments."""
-
-    def infer(self, args: Sequence[Expr]) -> Result:
-        raise NotImplementedError(type(self).__name__)
-
-
-@dataclass(frozen=True)
-class Leaf(Op):
-    """A node without arguments that a person declared; `serial` keeps two of one name apart."""
-
-    name: str
-    shape: Shape
-    serial: int
-    place: str = field(compare=False)
 
 
 @dataclass(frozen=True)
@@ -94,46 +88,6 @@ class Extent(Op):
 
     def infer(self, args: Sequence[Expr]) -> Result:
         return (), REAL
-
-
-def broadcast(args: Sequence[Expr], verb: str) -> Shape:
-    """The common shape of NumPy broadcasting, or a ShapeError that names the two operands that do not fit."""
-    rank = max((len(a.shape) for a in args), default=0)
-    shape: list[Size] = [1] * rank
-    owner: list[Expr | None] = [None] * rank
-    for arg in args:
-        for axis, size in enumerate(arg.shape, rank - len(arg.shape)):
-            if isinstance(size, int) and size == 1:
-                continue
-            if owner[axis] is None:
-                shape[axis], owner[axis] = size, arg
-            elif not sizes.same(shape[axis], size):
-                other = owner[axis]
-                assert other is not None
-                raise ShapeError(
-                    disagreement(
-                        verb,
-                        other,
-                        arg,
-                        f"axis {axis - rank} has {shape[axis]} and {size} entries{one_size(shape[axis], size)}",
-                    )
-                )
-    return tuple(shape)
-
-
-def one_size(a: Size, b: Size) -> str:
-    """The question that two names of sizes raise."""
-    return f"; are {a} and {b} one size? Then give them one name" if isinstance(a, str) and isinstance(b, str) else ""
-
-
-def disagreement(verb: str, a: Expr, b: Expr, reason: str) -> str:
-    """The text of a shape error: both operands with name and shape, the reason, where their leaves were declared."""
-    lines = [f"cannot {verb}  {a.label} {sizes.text(a.shape)}  by  {b.label} {sizes.text(b.shape)}", f"  {reason}"]
-    for operand in (a, b):
-        if isinstance(operand.op, Leaf):
-            at = "by" if operand.op.place.startswith("--") else "at"
-            lines.append(f"  {operand.op.name} was declared {at} {operand.op.place}")
-    return "\n".join(lines)
 
 
 @dataclass(frozen=True)
@@ -205,20 +159,16 @@ class Contraction(Op):
         return found
 
 
-def _reduced(shape: Shape, axes: tuple[int, ...], keep: bool) -> Shape:
-    return tuple(1 if i in axes else s for i, s in enumerate(shape) if keep or i not in axes)
-
-
 @dataclass(frozen=True)
 class Reduce(Op):
-    """The largest ("max") or smallest ("min") entry along axes; ties share the adjoint equally."""
+    """The largest ("max") or smallest ("min") entry along axes, ties share the adjoint equally; or the "product"."""
 
     function: str
     axes: tuple[int, ...]
     keep: bool = False
 
     def infer(self, args: Sequence[Expr]) -> Result:
-        return _reduced(args[0].shape, self.axes, self.keep), args[0].kind
+        return reduced(args[0].shape, self.axes, self.keep), args[0].kind
 
 
 @dataclass(frozen=True)
@@ -229,7 +179,7 @@ class LogSumExp(Op):
     keep: bool = False
 
     def infer(self, args: Sequence[Expr]) -> Result:
-        return _reduced(args[0].shape, self.axes, self.keep), REAL
+        return reduced(args[0].shape, self.axes, self.keep), REAL
 
 
 @dataclass(frozen=True)
@@ -249,17 +199,7 @@ class ArgMax(Op):
     axis: int
 
     def infer(self, args: Sequence[Expr]) -> Result:
-        return _reduced(args[0].shape, (self.axis,), False), INTEGER
-
-
-@dataclass(frozen=True)
-class Reshape(Op):
-    """The same entries, row by row, in another shape."""
-
-    shape: Shape
-
-    def infer(self, args: Sequence[Expr]) -> Result:
-        return self.shape, args[0].kind
+        return reduced(args[0].shape, (self.axis,), False), INTEGER
 
 
 @dataclass(frozen=True)
@@ -273,50 +213,6 @@ class Cast(Op):
 
 
 @dataclass(frozen=True)
-class Take(Op):
-    """Entries of the first argument along `axis`, at the integers of the second."""
-
-    axis: int
-
-    def infer(self, args: Sequence[Expr]) -> Result:
-        table, indices = args
-        return table.shape[: self.axis] + indices.shape + table.shape[self.axis + 1 :], table.kind
-
-
-@dataclass(frozen=True)
-class Scatter(Op):
-    """The adjoint of Take: adds the entries of the first argument into zeros of `size` along `axis`."""
-
-    axis: int
-    size: Size
-
-    def infer(self, args: Sequence[Expr]) -> Result:
-        values, indices = args
-        after = values.shape[self.axis + len(indices.shape) :]
-        return (*values.shape[: self.axis], self.size, *after), values.kind
-
-
-@dataclass(frozen=True)
-class OneHot(Op):
-    """1 at the position of each label along a new last axis, 0 elsewhere."""
-
-    classes: int
-
-    def infer(self, args: Sequence[Expr]) -> Result:
-        return (*args[0].shape, self.classes), REAL
-
-
-@dataclass(frozen=True)
-class Identity(Op):
-    """The Kronecker delta: the identity matrix of a size."""
-
-    size: Size
-
-    def infer(self, args: Sequence[Expr]) -> Result:
-        return (self.size, self.size), REAL
-
-
-@dataclass(frozen=True)
 class Named(Op):
     """A person calls this node by a name: formulas stop here, calculus and kernels pass through."""
 
@@ -327,5 +223,9 @@ class Named(Op):
         return args[0].shape, args[0].kind
 
 
-OPS: tuple[type[Op], ...] = (Variable, Parameter, Constant, Extent, Elementwise, Contraction, Reduce, LogSumExp,
-                             Softmax, ArgMax, Reshape, Cast, Take, Scatter, OneHot, Identity, Named)  # fmt: skip
+OPS: tuple[type[Op], ...] = (
+    Variable, Parameter, State, Noise, Constant, Extent, Range, Elementwise, Contraction, Reduce, LogSumExp, Softmax,
+    ArgMax, Reshape, Slice, Pad, Concatenate, Windows, Overlap, Cast, Take, Scatter, OneHot, Identity, Inverse, Solve,
+    Determinant, LogDet, Cholesky, Named, Mode, Assign,
+)  # fmt: skip
+__all__ = [*(op.__name__ for op in OPS), "OPS", "RANK", "Leaf", "Op", "broadcast", "disagreement", "one_size"]

@@ -12,7 +12,18 @@ from collections.abc import Callable, Mapping
 from typing import Any
 
 from symgrad.errors import ExpressionError
-from symgrad.expression import activations, functions, losses, matrices, more_losses, normalization
+from symgrad.expression import (
+    activations,
+    convolution,
+    functions,
+    layers,
+    losses,
+    matrices,
+    more_losses,
+    movement,
+    normalization,
+    positions,
+)
 from symgrad.expression.node import Expr, as_expr
 
 LENGTH, DEPTH, POWER = 10_000, 100, 1_000
@@ -25,17 +36,22 @@ BINARY: dict[type[ast.AST], Callable[[Any, Any], Any]] = {
     ast.LtE: lambda a, b: a <= b, ast.Gt: lambda a, b: a > b, ast.GtE: lambda a, b: a >= b,
     ast.Eq: functions.equal, ast.NotEq: functions.not_equal,
 }  # fmt: skip
+MODULES = (
+    *(functions, movement, positions, activations, normalization, matrices, convolution, layers),
+    *(losses, more_losses),
+)
 FUNCTIONS = {
     name: function
-    for module in (functions, activations, normalization, matrices, losses, more_losses)
+    for module in MODULES
     for name, function in module.table().items()
 }
 KEYWORDS = (
     *("axis", "keepdims", "shape", "axes", "classes"),
     *("approximate", "beta", "alpha", "slope", "pieces", "gain", "bias", "eps"),
+    *("size", "strides", "stride", "padding", "dilation", "widths", "causal", "mask"),
     *("delta", "gamma", "from_logits", "from_log", "label_smoothing", "class_weights"),
 )
-TEXTS = ("einsum", "approximate")  # the function and the argument that take a text
+TEXTS = ("einsum", "approximate", "padding")  # the function and the argument that take a text
 
 
 def fail(node: ast.AST, text: str, reason: str) -> ExpressionError:
@@ -112,6 +128,8 @@ def build(node: ast.AST, text: str, names: Mapping[str, Any], inner: Callable[[a
             return BINARY[type(operator)](as_expr(inner(left)), inner(right))
         case ast.Compare(left=left, ops=[operator], comparators=[right]) if type(operator) in BINARY:
             return BINARY[type(operator)](as_expr(inner(left)), inner(right))
+        case ast.Subscript(value=value, slice=places):
+            return as_expr(inner(value))[_places(places, inner)]
         case ast.Attribute(value=value, attr="T"):
             return as_expr(inner(value)).T
         case ast.Tuple(elts=parts) | ast.List(elts=parts):
@@ -121,8 +139,22 @@ def build(node: ast.AST, text: str, names: Mapping[str, Any], inner: Callable[[a
     raise fail(
         node,
         text,
-        f"{ast.unparse(node)[:60]!r} cannot stand in a formula: use names, numbers, + - * / ** @ .T and functions",
+        f"{ast.unparse(node)[:60]!r} cannot stand in a formula: use names, numbers, + - * / ** @ .T [] and functions",
     )
+
+
+def _places(node: ast.AST, inner: Callable[[ast.AST], Any]) -> Any:
+    """What stands in the brackets of an index."""
+    match node:
+        case ast.Tuple(elts=parts):
+            return tuple(_places(p, inner) for p in parts)
+        case ast.Slice(lower=lower, upper=upper, step=step):
+            return slice(*(None if part is None else inner(part) for part in (lower, upper, step)))
+        case ast.Constant(value=None):
+            return None
+        case ast.Constant(value=value) if value is Ellipsis:
+            return Ellipsis
+    return inner(node)
 
 
 def _call(

@@ -14,24 +14,20 @@ from typing import Any
 
 from symgrad.errors import ExpressionError, ModelError
 from symgrad.expression import ops, sizes
-from symgrad.expression.node import Expr, check_name, make, topological
-from symgrad.expression.scalars import BOOLEAN, INTEGER, REAL, TABLE
+from symgrad.expression.node import Expr, make, topological
+from symgrad.expression.serialize_checks import check
 
 NODES = 100_000
 FACTORS = 16
+TERMS = 16
+LARGEST = 1 << 40
 DTYPES = ("|b1", "|i1", "<i2", "<i4", "<i8", "|u1", "<u2", "<u4", "<u8", "<f4", "<f8", "<f2")
-STORED = {
-    REAL: ("",),
-    INTEGER: ("", "int8", "int16", "int32", "int64", "uint8", "uint16", "uint32", "uint64"),
-    BOOLEAN: ("", "bool"),
-}
-TEXT = 10_000  # characters; starting values given as numbers are a text of an expression
 _OPS = {op.__name__: op for op in ops.OPS}
 _serials = itertools.count(1 << 32)
 
 
 def expression_to_json(expressions: Sequence[Expr]) -> dict[str, Any]:
-    """Expressions as a JSON document. Raises ExpressionError for sizes that are sums of names.
+    """Expressions as a JSON document.
 
     >>> from symgrad.expression.functions import variable
     >>> x = variable("x", ("N",))
@@ -55,12 +51,11 @@ def _plain(value: Any) -> Any:
         return base64.b64encode(value).decode()
     if isinstance(value, int | str | bool):
         return value
-    number, powers = sizes.factors(value)
-    if not all(isinstance(name, str) for name in powers):
-        raise ExpressionError(
-            f"the size {value} is a sum of names, which a model file cannot hold; give that axis a name of its own"
-        )
-    return {"product": [number, *(name for name, power in sorted(powers.items()) for _ in range(power))]}
+    return {"sum": [[number, *_powers(names)] for number, names in sizes.terms(value)]}
+
+
+def _powers(names: Mapping[str, int]) -> list[str]:
+    return [name for name, power in sorted(names.items()) for _ in range(power)]
 
 
 def expression_from_json(document: Mapping[str, Any], origin: str = "a model file") -> list[Expr]:
@@ -109,7 +104,7 @@ def _node(record: Any, made: Sequence[Expr]) -> Expr:
         values["serial"] = next(_serials)
     op = kind(**values)
     args = [made[p] for p in positions]
-    _check(op, args)
+    check(op, args)
     return make(op, *args)
 
 
@@ -118,6 +113,8 @@ def _checked(name: str, value: Any, kind: str) -> Any:
     if kind == "bytes":
         return base64.b64decode(str(value), validate=True)
     if kind in ("str", "int", "bool"):
+        if kind == "int" and isinstance(value, int) and abs(value) > LARGEST:
+            raise ValueError(f"{name} is out of range")
         if type(value).__name__ != kind:
             raise TypeError(f"{name} is not {kind}")
         return value
@@ -127,90 +124,30 @@ def _checked(name: str, value: Any, kind: str) -> Any:
 
 
 def _size(value: Any) -> Any:
-    if isinstance(value, dict):  # 3 N, the number of entries that a mean over an (N, 3) array divides by
-        (factors,) = (value[key] for key in value if key == "product")
-        if (
-            not isinstance(factors, list)
-            or not 1 <= len(factors) <= FACTORS
-            or any(isinstance(f, dict) for f in factors)
-        ):
-            raise ValueError(f"{str(value)[:40]} is not a product of sizes")
-        return sizes.times(_size(factor) for factor in factors)
-    if not sizes.is_size(value) or (isinstance(value, int) and value > 1 << 40):
+    if isinstance(value, dict):  # N - 2, 3 N: a sum of products
+        (terms,) = (value[key] for key in value if key == "sum")
+        if not isinstance(terms, list) or not 1 <= len(terms) <= TERMS:
+            raise ValueError(f"{str(value)[:40]} is not a sum of at most {TERMS} terms")
+        return sizes.total(_term(term) for term in terms)
+    if not sizes.is_size(value) or (isinstance(value, int) and value > LARGEST):
         raise ValueError(f"{value!r} is not a size")
     return value
+
+
+def _term(value: Any) -> Any:
+    if not isinstance(value, list) or not 1 <= len(value) <= FACTORS:
+        raise ValueError(f"{str(value)[:40]} is not a product of sizes")
+    number, *names = value
+    plain = type(number) is int and abs(number) <= LARGEST
+    if not plain or not all(isinstance(n, str) and n.isidentifier() for n in names):
+        raise ValueError(f"{str(value)[:40]} is not a product of sizes")
+    return sizes.times([number, *names])
 
 
 def _tuple(value: Any, depth: int) -> Any:
     if isinstance(value, list) and depth:
         return tuple(_tuple(v, depth - 1) for v in value)
     return _size(value)
-
-
-ARITY = {
-    ops.Reduce: 1,
-    ops.LogSumExp: 1,
-    ops.Softmax: 1,
-    ops.ArgMax: 1,
-    ops.Reshape: 1,
-    ops.Cast: 1,
-    ops.Take: 2,
-    ops.Scatter: 2,
-    ops.OneHot: 1,
-    ops.Identity: 0,
-    ops.Named: 1,
-    ops.Constant: 0,
-    ops.Extent: 0,
-    ops.Variable: 0,
-    ops.Parameter: 0,
-}
-
-
-def _check(op: ops.Op, args: Sequence[Expr]) -> None:
-    """What the constructor functions guarantee and a document might not."""
-    if type(op) in ARITY and len(args) != ARITY[type(op)]:
-        raise ValueError("wrong number of arguments")
-    if isinstance(op, ops.Leaf | ops.Named):
-        check_name(op.name)
-    if isinstance(op, ops.Elementwise) and op.function not in TABLE:
-        raise ValueError(f"no function {op.function[:40]!r}")
-    if isinstance(op, ops.Constant) and (op.dtype not in DTYPES or op.array.size > 1 << 24):
-        raise ValueError("a constant of an unknown kind")
-    if isinstance(op, ops.Leaf):
-        _check_leaf(op)
-    if isinstance(op, ops.Extent) and isinstance(op.size, int):
-        raise ValueError("a count that is a number already")
-    if isinstance(op, ops.Cast) and op.kind not in ops.RANK:
-        raise ValueError("a cast to an unknown kind")
-    if isinstance(op, ops.Reduce) and op.function not in ("max", "min"):
-        raise ValueError("an unknown reduction")
-    for axes in [getattr(op, "axes", ())] + [(getattr(op, "axis", 0),)] * bool(args):
-        if any(type(a) is not int or not 0 <= a < max(1, args[0].ndim) for a in axes):
-            raise ValueError("an axis out of range")
-    if isinstance(op, ops.Reshape) and not sizes.same(sizes.times(op.shape), sizes.times(args[0].shape)):
-        raise ValueError("a reshape that changes the number of entries")
-    if isinstance(op, ops.Contraction) and len(op.inputs) != len(args):
-        raise ValueError("wrong number of operands")
-    if isinstance(op, ops.OneHot) and not 1 <= op.classes <= 1 << 40:
-        raise ValueError("one-hot rows of no classes")
-    if isinstance(op, ops.Take | ops.Scatter | ops.OneHot) and args[-1].kind != "integer":
-        raise ValueError("positions are integers")
-
-
-def _check_leaf(op: ops.Leaf) -> None:
-    """A declaration: its storage becomes a name in generated source, its texts are printed."""
-    texts = [op.place, *([op.initializer] if isinstance(op, ops.Parameter) else [])]
-    if not all(text.isprintable() and len(text) <= TEXT for text in texts):
-        raise ValueError("a text that cannot be printed")
-    if not all(sizes.is_size(size) for size in op.shape):
-        raise ValueError("a shape that is not made of sizes")
-    if isinstance(op, ops.Parameter) and not all(isinstance(size, int) for size in op.shape):
-        raise ValueError("a parameter whose shape is not made of numbers")
-    if isinstance(op, ops.Variable):
-        if op.dtype not in STORED.get(op.kind, ()):
-            raise ValueError("an input of an unknown kind")
-        if op.classes < 0 or (op.classes and op.kind != INTEGER):
-            raise ValueError("labels of no classes")
 
 
 __all__ = ["expression_from_json", "expression_to_json"]

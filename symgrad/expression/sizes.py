@@ -92,6 +92,24 @@ def plus(sizes: Iterable[Size]) -> Any:
     return sympy.Add(number, *terms).expand()
 
 
+def total(sizes: Iterable[Size]) -> Size:
+    """The sum of sizes, as a size.
+
+    >>> total([2, 3]), total(["N", 0])
+    (5, 'N')
+    """
+    return _plain(plus(sizes))
+
+
+def shifted(size: Size, by: int) -> Size:
+    """A size and a number more, or less.
+
+    >>> shifted(5, -2), shifted("N", 0)
+    (3, 'N')
+    """
+    return size + by if isinstance(size, int) else total([size, by])
+
+
 def quotient(total: Size, part: Size) -> Size | None:
     """total / part when that is a size again (`reshape(..., -1)`), else None."""
     if isinstance(total, int) and isinstance(part, int):
@@ -125,6 +143,24 @@ def factors(size: Size) -> tuple[int, dict[Size, int]]:
     if not number.is_Integer or not all(base.is_Symbol and exponent.is_Integer for base, exponent in powers):
         return 1, {size: 1}
     return int(number), {base.name: int(exponent) for base, exponent in powers}
+
+
+def terms(size: Size) -> list[tuple[int, dict[str, int]]]:
+    """A size as a sum of products: each its number and its names with their powers.
+
+    >>> terms(shifted("N", -2))
+    [(1, {'N': 1}), (-2, {})]
+    """
+    if isinstance(size, int):
+        return [(size, {})]
+    if isinstance(size, str):
+        return [(1, {size: 1})]
+    found = []
+    for term in size.expand().as_ordered_terms():
+        number, rest = term.as_coeff_Mul()
+        powers = [] if rest == 1 else [p.as_base_exp() for p in (rest.args if rest.is_Mul else (rest,))]
+        found.append((int(number), {base.name: int(exponent) for base, exponent in powers}))
+    return found
 
 
 def names(sizes: Iterable[Size]) -> list[str]:

@@ -17,6 +17,8 @@ LEVELS = 40  # a formula nested deeper is cut into parts with automatic names
 SMALL = 4  # nodes: a shared part no larger than this is written where it is used
 SHORT = ops.Leaf | ops.Constant | ops.Extent | ops.OneHot | ops.Softmax | ops.LogSumExp | ops.Identity
 
+WHOLE = (ops.Softmax | ops.Reshape | ops.Inverse | ops.Solve | ops.Determinant | ops.LogDet | ops.Cholesky)
+
 
 def fresh(wish: str, taken: Iterable[str]) -> str:
     """The wished name, or with a number that nobody has."""
@@ -74,11 +76,19 @@ def _stand_alone(order: Sequence[Expr], entrywise: bool) -> set[Expr]:
     found: set[Expr] = set()
     for node in order:
         below = any(inside[a] for a in node.args) and not isinstance(node.op, ops.Named)
-        if isinstance(node.op, ops.Softmax | ops.Reshape) and (entrywise or below):
-            found.add(node.args[0])
+        if isinstance(node.op, WHOLE) and not _same_entries(node) and (entrywise or below):
+            found.update(node.args)
             below = False
         inside[node] = below or isinstance(node.op, ops.Softmax)
     return found
+
+
+def _same_entries(node: Expr) -> bool:
+    """Whether a reshape only puts in or leaves out axes of size 1: that needs no name in index notation."""
+    if not isinstance(node.op, ops.Reshape):
+        return False
+    shapes = [[s for s in x.shape if not (isinstance(s, int) and s == 1)] for x in (node, node.args[0])]
+    return shapes[0] == shapes[1]
 
 
 def _long_constant(node: Expr) -> bool:

@@ -10,7 +10,7 @@ from collections.abc import Callable, Mapping, Sequence
 from symgrad.expression import ops
 from symgrad.expression.node import Expr
 from symgrad.expression.sizes import Size
-from symgrad.formulas import scalar
+from symgrad.formulas import index_movement, scalar
 from symgrad.formulas.names import LETTERS
 from symgrad.formulas.tree import (
     PRODUCT,
@@ -136,10 +136,10 @@ def _softmax(notation: IndexNotation, node: Expr, at: list[Index], taken: list[s
 
 def _reshape(notation: IndexNotation, node: Expr, at: list[Index], taken: list[str]) -> Math:
     x = node.args[0]
-    letters = notation.fresh(x, range(x.ndim), taken)
-    inner = notation.entry(x, [Symbol(c) for c in letters], [*taken, *letters])
-    inner = inner.part if isinstance(inner, Indexed) and len(inner.indices) == x.ndim else inner
-    return _at(Call("reshape", (inner, scalar.shape(node.shape))), at)
+    if [s for s in x.shape if not _one(s)] == [s for s in node.shape if not _one(s)]:  # only axes of size 1 differ
+        rest = iter([i for s, i in zip(node.shape, at, strict=True) if not _one(s)])
+        return notation.entry(x, [ZERO if _one(s) else next(rest) for s in x.shape], taken)
+    return _at(Call("reshape", (index_movement.whole(notation, x, taken), scalar.shape(node.shape))), at)
 
 
 def _cast(notation: IndexNotation, node: Expr, at: list[Index], taken: list[str]) -> Math:
@@ -173,6 +173,9 @@ Writer = Callable[[IndexNotation, Expr, list[Index], list[str]], Math]
 WRITERS: dict[type[ops.Op], Writer] = {
     ops.Variable: lambda notation, node, at, taken: _at(Symbol(node.name), at),
     ops.Parameter: lambda notation, node, at, taken: _at(Symbol(node.name), at),
+    ops.State: lambda notation, node, at, taken: _at(Symbol(node.name), at),
+    ops.Noise: lambda notation, node, at, taken: _at(Symbol(node.name), at),
+    **index_movement.WRITERS,
     ops.Constant: lambda notation, node, at, taken: _at(scalar.constant(node), at),
     ops.Extent: lambda notation, node, at, taken: scalar.extent(node),
     ops.Contraction: _contraction,

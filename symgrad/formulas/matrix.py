@@ -11,7 +11,7 @@ from dataclasses import replace
 from symgrad.expression import ops
 from symgrad.expression.node import Expr, make
 from symgrad.expression.ops import Contraction
-from symgrad.formulas import scalar
+from symgrad.formulas import matrix_movement, scalar
 from symgrad.formulas.index import IndexNotation, letters_for
 from symgrad.formulas.tree import PRODUCT, Call, Entries, Infix, Math, Over, Symbol, Transpose
 
@@ -174,6 +174,8 @@ def _turned(x: Math) -> Math:
 def _reduction(notation: MatrixNotation, node: Expr) -> Math:
     op, x = node.op, node.args[0]
     assert isinstance(op, ops.Reduce | ops.LogSumExp | ops.ArgMax)
+    if isinstance(x.op, ops.Windows) and x not in notation.atoms:
+        return notation.indexed(node)  # the largest entry of a window: its indices say it best
     axes = (op.axis,) if isinstance(op, ops.ArgMax) else op.axes
     name = op.function if isinstance(op, ops.Reduce) else type(op).__name__.lower()
     usual = axes == (x.ndim - 1,) if not isinstance(op, ops.Reduce) else len(axes) == x.ndim
@@ -204,6 +206,9 @@ def _cast(notation: MatrixNotation, node: Expr) -> Math:
 WRITERS: dict[type[ops.Op], Callable[[MatrixNotation, Expr], Math]] = {
     ops.Variable: _leaf,
     ops.Parameter: _leaf,
+    ops.State: _leaf,
+    ops.Noise: _leaf,
+    **matrix_movement.WRITERS,
     ops.Constant: lambda notation, node: scalar.constant(node),
     ops.Extent: lambda notation, node: scalar.extent(node),
     ops.Named: lambda notation, node: notation.math(node.args[0]),
@@ -212,7 +217,6 @@ WRITERS: dict[type[ops.Op], Callable[[MatrixNotation, Expr], Math]] = {
     ops.LogSumExp: _reduction,
     ops.ArgMax: _reduction,
     ops.Softmax: _softmax,
-    ops.Reshape: lambda notation, node: Call("reshape", (notation.math(node.args[0]), scalar.shape(node.shape))),
     ops.Cast: _cast,
     ops.Take: lambda notation, node: notation.indexed(node),
     ops.Scatter: lambda notation, node: notation.indexed(node),

@@ -9,6 +9,7 @@ from typing import Any
 from symgrad.expression import ops
 from symgrad.expression.node import Expr
 from symgrad.expression.scalars import BOOLEAN, REAL
+from symgrad.formulas import numpy_movement
 from symgrad.formulas.numpy_products import (
     ADD,
     ATOM,
@@ -69,6 +70,7 @@ HELPERS: dict[str, tuple[str, ...]] = {
         "",
         "logerfc = np.vectorize(_logerfc, otypes=[float])",
     ),
+    **numpy_movement.HELPERS,
     "erf": ("erf = np.vectorize(math.erf, otypes=[float])",),
 }
 SIGNS = {"add": ("+", ADD), "subtract": ("-", ADD), "multiply": ("*", MULTIPLY), "divide": ("/", MULTIPLY),
@@ -116,7 +118,8 @@ def _constant(scope: Scope, node: Expr) -> Code:
 def _reduce(scope: Scope, node: Expr) -> Code:
     assert isinstance(node.op, ops.Reduce)
     keep = ["keepdims=True"] if node.op.keep else []
-    return call(f"np.{node.op.function}", scope.code(node.args[0]).text, axis(node.op.axes), *keep)
+    name = "prod" if node.op.function == "product" else node.op.function
+    return call(f"np.{name}", scope.code(node.args[0]).text, axis(node.op.axes), *keep)
 
 
 def _logsumexp(scope: Scope, node: Expr) -> Code:
@@ -161,7 +164,9 @@ def _leaf(scope: Scope, node: Expr) -> Code:
 
 
 OPERATIONS: dict[type[ops.Op], Callable[[Scope, Expr], Code]] = {
-    ops.Variable: _leaf, ops.Parameter: _leaf, ops.Constant: _constant, ops.Elementwise: _elementwise,
+    **numpy_movement.OPERATIONS,
+    ops.Variable: _leaf, ops.Parameter: _leaf, ops.State: _leaf, ops.Noise: _leaf, ops.Constant: _constant,
+    ops.Elementwise: _elementwise,
     ops.Extent: lambda scope, node: scope.extent(node.op.size),  # type: ignore[attr-defined]
     ops.Contraction: contraction, ops.Reduce: _reduce, ops.LogSumExp: _logsumexp, ops.Softmax: _softmax,
     ops.ArgMax: lambda scope, node: call("np.argmax", scope.code(node.args[0]).text, f"axis={node.op.axis}"),  # type: ignore[attr-defined]

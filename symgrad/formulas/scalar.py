@@ -100,14 +100,18 @@ def _short(value: float) -> str:
 def extent(node: Expr) -> Math:
     """The number of entries along an axis."""
     assert isinstance(node.op, Extent)
-    size = node.op.size
-    if isinstance(size, int):
-        return Number(str(size))
-    if isinstance(size, str):
-        return Symbol(size)
-    number, names = sizes.factors(size)
-    if list(names) == [size]:
-        return Words(str(size))
+    return size(node.op.size)
+
+
+def size(value: sizes.Size) -> Math:
+    """The size of an axis as it is written."""
+    if isinstance(value, int):
+        return Number(str(value))
+    if isinstance(value, str):
+        return Symbol(value)
+    number, names = sizes.factors(value)
+    if list(names) == [value]:
+        return Words(str(value))
     powers = [Symbol(n) if e == 1 else Power(Symbol(n), Number(str(e))) for n, e in names.items()]
     return Infix("", (*([Number(str(number))] if number != 1 else []), *powers), PRODUCT)
 

@@ -127,7 +127,7 @@ def model_costs(model: Model) -> dict[str, dict[str, Cost]]:
     """
     derived, dtype = model.gradients, model.training.dtype
     passes = {
-        "as written": (model.loss, derived.derivation.gradients),
+        "as written": (model.training_loss, derived.derivation.gradients),
         "simplified": (derived.loss, tuple(derived.gradients.values())),
     }
     return {

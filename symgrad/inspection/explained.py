@@ -37,7 +37,7 @@ def mathml(node: Expr) -> str:
 
 def model_section(model: Model) -> Section:
     """Inputs, parameters, named values, and how the model is trained."""
-    used = leaves([*model.inputs, *model.targets, model.output, model.loss]).values()
+    used = leaves([*model.inputs, *model.targets, model.output, model.training_loss]).values()
     rows = [
         (mathml(leaf), plain(_role(leaf)), plain(sizes.text(leaf.shape)), plain(_count(leaf)))
         for leaf in sorted(used, key=lambda leaf: isinstance(leaf.op, Parameter))
@@ -80,7 +80,7 @@ def graph_section(model: Model) -> Section:
 
 def loss_section(model: Model) -> Section:
     """The loss as written."""
-    return Section("loss", "Loss", (formula({"L": model.loss}, format="html"),))
+    return Section("loss", "Loss", (formula({"L": model.training_loss}, format="html"),))
 
 
 def gradient_section(model: Model) -> Section:
@@ -94,7 +94,7 @@ def gradient_section(model: Model) -> Section:
 
 def derivation_section(model: Model) -> Section:
     """Every rule and every simplification that was applied, in order."""
-    found = derivation(model.loss, list(model.parameters.values()))
+    found = derivation(model.training_loss, list(model.parameters.values()))
     stable = [_rewrite(r) for r in found.derivation.rewrites]
     rules = [_step(s) for s in found]
     rewrites = [_rewrite(r) for r in found.rewrites if one_line(r.before) != one_line(r.after)]

@@ -81,7 +81,7 @@ def agree(model: Model, seed: int = 0) -> Agreement:
     derived = model.gradients
     titles = {f"∂L/∂{name}": g for name, g in derived.gradients.items()}
     gradients = list(titles.values())
-    values = dict(points.point([model.loss, *gradients], random))
+    values = dict(points.point([model.training_loss, *gradients], random))
     expected = evaluate_all(gradients, {n: values[n] for n in leaves(gradients)})
     kernel, loss = compile_kernel(gradients, dtype="float64"), compile_kernel(derived.loss, dtype="float64")
     given = {n: values[n] for n in kernel.inputs}

@@ -38,7 +38,7 @@ def blackboard(model: Model, wrt: Sequence[Expr]) -> str:
     Raises ConfigurationError when the network is too large to follow by hand, or has no example of one row.
     """
     values = _example(model)
-    rules = [chain_rule(model.loss, w) for w in wrt]
+    rules = [chain_rule(model.training_loss, w) for w in wrt]
     lines = ["forward", *_forward(model, rules, values)]
     for w, rule in zip(wrt, rules, strict=True):
         lines += ["", f"back to {shown(w.label)}", *_back(model, w, rule, values)]
@@ -47,7 +47,7 @@ def blackboard(model: Model, wrt: Sequence[Expr]) -> str:
 
 def _example(model: Model) -> Values:
     """The starting weights and one row of data, by name, in float64."""
-    large = [n for n in topological([model.loss]) if _entries(n) > SMALL]
+    large = [n for n in topological([model.training_loss]) if _entries(n) > SMALL]
     if large:
         raise ConfigurationError(
             f"{model.name} is too large to follow by hand: {large[0].label} {sizes.text(large[0].shape)} has more than "
@@ -113,7 +113,7 @@ def _back(model: Model, w: Expr, rule: ChainRule, values: Values) -> list[str]:
     for d, factor in zip(main, rule.factors.values(), strict=True):
         known = dict.fromkeys([text(d.math), number(value(factor.jacobian, values))])
         lines.append(f"  {d.name:<{width}} = {' = '.join(known)}   ({factor.part})")
-    slope = value(gradient(model.loss, w), values)
+    slope = value(gradient(model.training_loss, w), values)
     total = sum((value(product(path), values) for s in rule.chain.sums for path in s.paths), np.zeros(w.shape))
     complete = all(s.count == len(s.paths) for s in rule.chain.sums)
     if complete and not np.allclose(total, slope, rtol=1e-9, atol=1e-12):

@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING
 from symgrad.calculus.arithmetic import product_of, sum_of
 from symgrad.calculus.gradient import Derivation, derive
 from symgrad.calculus.simplify import Simplified, simplified
+from symgrad.expression.forms import evaluation_forms, has_forms, training_forms
 from symgrad.expression.node import Expr
 
 if TYPE_CHECKING:
@@ -20,28 +21,49 @@ if TYPE_CHECKING:
 
 @dataclass(frozen=True)
 class Derived:
-    """A model's derivation and its simplified loss, outputs and gradients; `seconds` is what that took."""
+    """A model's derivation and its simplified outputs and gradients; `seconds` is what that took.
+
+    `outputs` holds loss, metrics and output as they are in training, `evaluated` as they are in evaluation, None where
+    that is the same; `states` is what a step writes back besides weights.
+    """
 
     derivation: Derivation
     simplified: Simplified
     seconds: float
-    loss: Expr
-    output: Expr
-    metrics: dict[str, Expr]
+    outputs: dict[str, Expr]
     gradients: dict[str, Expr]
+    states: list[tuple[Expr, Expr]]
+    evaluated: dict[str, Expr] | None
+
+    @property
+    def loss(self) -> Expr:
+        return self.outputs["loss"]
+
+    @property
+    def output(self) -> Expr:
+        return self.outputs["output"]
 
 
 def derive_model(model: Model) -> Derived:
     """Derive and simplify a model's gradients. Raises GradientError."""
     started = time.perf_counter()
-    derivation = derive(model.loss, list(model.parameters.values()))
-    roots = [*derivation.gradients, derivation.recognised, model.output, *model.metrics.values()]
-    result = simplified(roots, within=[derivation.loss])
-    count = len(derivation.gradients)
-    gradients = dict(zip(model.parameters, result.expressions, strict=False))
-    loss, output, *metrics = result.expressions[count:]
-    seconds = time.perf_counter() - started
-    return Derived(derivation, result, seconds, loss, output, dict(zip(model.metrics, metrics, strict=True)), gradients)
+    written = {"loss": model.loss, **model.metrics, "output": model.output}
+    trained, states = training_forms(list(written.values()))
+    derivation = derive(trained[0], list(model.parameters.values()))
+    gradients = list(derivation.gradients)
+    news = [new for _, new in states]
+    result = simplified([*gradients, derivation.recognised, *trained[1:], *news], within=[derivation.loss])
+    found, count = list(result.expressions), len(gradients)
+    outputs = dict(zip(written, found[count:], strict=False))
+    evaluated = None
+    if has_forms(list(written.values())):
+        values = simplified(evaluation_forms(list(written.values()))).expressions
+        evaluated = dict(zip(written, values, strict=True))
+    return Derived(
+        derivation, result, time.perf_counter() - started, outputs,
+        dict(zip(model.parameters, found[:count], strict=True)),
+        [(state, new) for (state, _), new in zip(states, found[count + len(written) :], strict=True)], evaluated,
+    )  # fmt: skip
 
 
 def forget() -> None:

@@ -31,6 +31,11 @@ def order_of(seed: int, epoch: int, rows: int) -> np.ndarray:
     return np.random.Generator(np.random.Philox(key=[seed, (1 << 32) + epoch])).permutation(rows)
 
 
+def noise_key(seed: int, epoch: int) -> int:
+    """What the noise of an epoch is drawn from."""
+    return int(np.random.Generator(np.random.Philox(key=[seed, (1 << 33) + epoch])).integers(1 << 48))
+
+
 @dataclass
 class Progress:
     """Where a run stands; what a checkpoint keeps besides the weights so that going on is bit-equal."""
@@ -107,6 +112,7 @@ class Run:
         """One epoch; whether training should stop early."""
         progress, steps = self.progress, self.model.steps
         order = order_of(progress.seed, progress.epoch, progress.rows)
+        steps.noise_key = noise_key(progress.seed, progress.epoch)
         rates = self.model.training.schedule.rates(
             self.model.training.optimizer.learning_rate, progress.epoch, self.per_epoch, progress.epochs
         )

@@ -16,8 +16,9 @@ import numpy as np
 
 from symgrad.errors import BindingError, ConfigurationError, ModelError
 from symgrad.expression import binding, sizes
+from symgrad.expression.forms import training_form
 from symgrad.expression.node import Expr, leaves, topological
-from symgrad.expression.ops import Leaf, Named, Parameter, Variable
+from symgrad.expression.ops import Leaf, Named, Parameter, State, Variable
 from symgrad.training import initializers
 from symgrad.training.settings import History, Training, as_metric
 
@@ -25,9 +26,9 @@ from symgrad.training.settings import History, Training, as_metric
 class Model:
     """A network as expressions, its weights as arrays.
 
-    `inputs` and `targets` are variables whose first axis is the batch; `output` is what predict gives; `loss` is a
-    scalar; `example` is one row of each input and target, to follow by hand. Raises ModelError when they do not belong
-    together.
+    `inputs` and `targets` are variables whose first axis is the batch (no targets: the model learns from its inputs
+    alone, and takes no notice of a given y); `output` is what predict gives; `loss` is a scalar; `example` is one row
+    of each input and target, to follow by hand. Raises ModelError when they do not belong together.
     """
 
     def __init__(
@@ -67,6 +68,8 @@ class Model:
         self.metrics = {}
         for value in metrics:
             function = as_metric(value)
+            if not self.targets:
+                raise ModelError(f"the metric {value} compares the output with a target, but this model has none")
             self.metrics[getattr(function, "__name__", str(value))] = function(self.output, self.targets[0])
 
     def _check(self) -> None:
@@ -99,6 +102,16 @@ class Model:
     def parameters(self) -> dict[str, Expr]:
         """The trained leaves by name, in order of use."""
         return {n: leaf for n, leaf in leaves([self.output, self.loss]).items() if isinstance(leaf.op, Parameter)}
+
+    @cached_property
+    def states(self) -> dict[str, Expr]:
+        """The leaves by name that a step of training writes back without training them, as running means."""
+        return {n: leaf for n, leaf in leaves([self.output, self.loss]).items() if isinstance(leaf.op, State)}
+
+    @cached_property
+    def training_loss(self) -> Expr:
+        """The loss as it is in training."""
+        return training_form(self.loss)
 
     @property
     def parameter_count(self) -> int:
@@ -133,6 +146,9 @@ class Model:
                 for i, (name, p) in enumerate(self.parameters.items())
                 if isinstance(p.op, Parameter)
             }
+            for name, state in self.states.items():
+                assert isinstance(state.op, State)
+                self.weights[name] = np.full(state.shape, float(state.op.initial), self.training.dtype)
             self.state = {}
 
     def compile(
@@ -172,7 +188,7 @@ class Model:
         return Steps(self)
 
     def source_text(self) -> str:
-        """The generated source of the training step, without compiling it."""
+        """The generated source of the training step."""
         from symgrad.codegen.source import source
         from symgrad.training.steps import Plan
 
@@ -182,13 +198,13 @@ class Model:
     def fit(
         self,
         x: Any,
-        y: Any,
+        y: Any = None,
         epochs: int | None = None,
         batch_size: int | None = None,
         validation_data: tuple[Any, Any] | None = None,
         **options: Any,
     ) -> History:
-        """Train on arrays x (rows, ...) and y.
+        """Train on arrays x (rows, ...) and y, which is None for a model without targets.
 
         See `symgrad.training.fit.fit` for the options (seed, out, resume ...).
         """
@@ -196,7 +212,7 @@ class Model:
 
         return fit(self, x, y, epochs, batch_size, validation_data, **options)
 
-    def evaluate(self, x: Any, y: Any, batch_size: int = 1000) -> dict[str, float]:
+    def evaluate(self, x: Any, y: Any = None, batch_size: int = 1000) -> dict[str, float]:
         """The loss and the metrics over arrays, weighted by rows. Raises BindingError."""
         self.initialize()
         values: dict[str, float] = self.steps.evaluate(self.bind(x, y), batch_size)[0]
@@ -223,7 +239,7 @@ class Model:
     def bind(self, x: Any, y: Any) -> dict[str, np.ndarray]:
         """Arrays by name, checked against the declarations. Raises BindingError."""
         given = [*self.inputs, *self.targets]
-        values = [*_listed(x, len(self.inputs)), *_listed(y, len(self.targets))]
+        values = [*_listed(x, len(self.inputs)), *(_listed(y, len(self.targets)) if self.targets else [])]
         arrays = {leaf.name: binding.as_array(v, leaf) for leaf, v in zip(given, values, strict=True)}
         extents = binding.bind_sizes(given, arrays)
         if extents.get(self.batch, 0) == 0:
@@ -247,15 +263,8 @@ class Model:
             ).rstrip()
             for r in rows
         ]
-        return "\n".join(
-            [
-                lines[0],
-                "─" * (sum(widths) + 6),
-                *lines[1:],
-                "─" * (sum(widths) + 6),
-                f"{self.parameter_count:,} parameters",
-            ]
-        )
+        rule = "─" * (sum(widths) + 6)
+        return "\n".join([lines[0], rule, *lines[1:], rule, f"{self.parameter_count:,} parameters"])
 
     def save(self, path: str | Path) -> Path:
         """Write weights, optimizer state and the expression as data to one safetensors file. Raises OutputError,

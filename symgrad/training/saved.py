@@ -115,7 +115,7 @@ def model_of(tensors: Mapping[str, np.ndarray], document: Document, path: Path) 
     roots = expression_from_json(_field(document, "expression", dict, path), str(path))
     count, targets = _field(document, "inputs", int, path), _field(document, "targets", int, path)
     metrics = _metrics(_field(document, "metrics", list, path), path)
-    if count < 1 or targets < 1 or len(roots) != count + targets + 2 + len(metrics):
+    if count < 1 or targets < 0 or len(roots) != count + targets + 2 + len(metrics):
         raise ModelError(f"{path}: the expression does not hold what the model names")
     output, loss, *values = roots[count + targets :]
     if any(value.shape for value in values):
@@ -161,7 +161,7 @@ def _arguments(record: Mapping[str, Any], path: Path) -> dict[str, Any]:
 def set_tensors(model: Model, tensors: Mapping[str, np.ndarray], path: Path) -> None:
     """Give a model the weights and state of a checkpoint. Raises ModelError when they are another model's."""
     weights, state = {}, {}
-    for name, parameter in model.parameters.items():
+    for name, parameter in {**model.parameters, **model.states}.items():
         if name not in tensors or tensors[name].shape != parameter.shape:
             found = tensors[name].shape if name in tensors else "missing"
             raise ModelError(

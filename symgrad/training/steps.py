@@ -14,7 +14,8 @@ import numpy as np
 
 from symgrad.calculus.simplify import simplify
 from symgrad.codegen.kernel import Machine, check_indices, default_threads, flat
-from symgrad.codegen.program import assemble_training, dtype_of
+from symgrad.codegen.program import Assembled, dtype_of
+from symgrad.codegen.stepping import assemble_training
 from symgrad.errors import BindingError
 from symgrad.expression import functions as f
 from symgrad.expression import sizes
@@ -35,14 +36,16 @@ class Plan:
     def __init__(self, model: Model, timed: bool = False) -> None:
         derived = model.gradients
         self.model = model
-        self._taken = set(leaves([derived.loss, derived.output, *derived.metrics.values()]))
+        self._taken = set(leaves([*derived.outputs.values(), *(new for _, new in derived.states)]))
         self.rate, self.count = f.variable(self._free("learning_rate")), f.variable(self._free("t"))
         self.states: dict[str, Expr] = {}  # state tensors by name
-        updates = self._updates(derived.gradients)
-        outputs = {"loss": derived.loss, **derived.metrics, "output": derived.output}
+        updates = [*derived.states, *self._updates(derived.gradients)]
         dtype = model.training.dtype
         stepped = [self.rate, self.count]
-        self.program = assemble_training(outputs, updates, model.batch, stepped, dtype, "train", timed)
+        self.program = assemble_training(derived.outputs, updates, model.batch, stepped, dtype, "train", timed)
+        self.evaluation = None  # a program of its own where training and evaluation differ
+        if derived.evaluated is not None:
+            self.evaluation = assemble_training(derived.evaluated, [], model.batch, [], dtype, "evaluate")
 
     def _free(self, name: str) -> str:
         """A name that no leaf of the model has."""
@@ -85,14 +88,18 @@ class Steps:
         forget()
         self.rate, self.count, self.states = plan.rate, plan.count, plan.states
         self.machine = Machine(plan.program, plan.title)
+        self.evaluation = self.machine
+        if plan.evaluation is not None:
+            self.evaluation = Machine(plan.evaluation, f"evaluation of {model.name}")
         self.scalars = list(plan.program.scalars)
+        self.noise_key = 0  # what the noise of an epoch is drawn from
         schedule = plan.program.schedule
         computed = topological([*schedule.outputs.values(), *(value for _, value in schedule.updates)])
         self._picked = [n for n in computed if isinstance(n.op, Take | Scatter)]
         self.spent: np.ndarray | None = None  # cycles by thread and stage, of a timed kernel
         if timed:
             self.spent = np.zeros((self.threads, len(plan.program.parts) + 1), np.int64)
-        self._buffers: tuple[int, dict[str, np.ndarray]] = (0, {})
+        self._buffers: dict[int, tuple[int, dict[str, np.ndarray]]] = {}
 
     def prepare(self) -> None:
         """Have the optimizer's state tensors, zero at the start."""
@@ -109,7 +116,12 @@ class Steps:
         """
         self.prepare()
         check_indices(self._picked, arrays, {self.model.batch: 1})
-        program = self.machine.assembled
+        values: dict[str, np.ndarray | int] = {}
+        for machine in dict.fromkeys((self.machine, self.evaluation)):
+            values |= self._table(machine.assembled, arrays)
+        return values
+
+    def _table(self, program: Assembled, arrays: Mapping[str, np.ndarray]) -> dict[str, np.ndarray | int]:
         values: dict[str, np.ndarray | int] = {}
         for slot, leaf in program.inputs.items():
             name = leaf.name
@@ -135,11 +147,14 @@ class Steps:
             )
         return array.reshape(-1)
 
-    def buffers(self, batch_size: int) -> dict[str, np.ndarray]:
-        """Temporary buffers that hold batches of up to a size."""
-        if self._buffers[0] < batch_size:
-            self._buffers = (batch_size, self.machine.temporaries({self.model.batch: batch_size}))
-        return self._buffers[1]
+    def buffers(self, batch_size: int, machine: Machine | None = None) -> dict[str, np.ndarray]:
+        """Temporary buffers of a machine, the training one by default, that hold batches of up to a size."""
+        machine = machine or self.machine
+        held, found = self._buffers.get(id(machine), (0, {}))
+        if held < batch_size:
+            found = machine.temporaries({self.model.batch: batch_size})
+            self._buffers[id(machine)] = (batch_size, found)
+        return found
 
     def run(
         self,
@@ -154,15 +169,16 @@ class Steps:
         kept: Mapping[str, np.ndarray],
     ) -> None:
         """Steps `first` to `last` over the rows in `order`; scalars and outputs of each land in `kept`."""
-        program = self.machine.assembled
-        slot = {leaf: name for name, leaf in program.inputs.items()}
-        values: dict[str, Any] = dict(tables) | self.buffers(batch_size)
+        machine = self.machine if training else self.evaluation
+        slot = {leaf: name for name, leaf in machine.assembled.inputs.items()}
+        values: dict[str, Any] = dict(tables) | self.buffers(batch_size, machine)
         values |= {
             "first_step": first,
             "last_step": last,
             "batch_size": batch_size,
             "total_rows": len(order),
             "training": int(training),
+            "noise_key": self.noise_key,
         }
         values |= {"rows": order} | {f"kept_{name}": array for name, array in kept.items()}
         for leaf, array in ((self.rate, rates), (self.count, counts)):
@@ -170,7 +186,7 @@ class Steps:
                 values[slot[leaf]] = array
         if self.spent is not None:
             values["spent"] = self.spent
-        self.machine.run(values, self.threads)
+        machine.run(values, self.threads)
 
     def sliced(
         self,

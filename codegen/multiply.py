@@ -1,0 +1,166 @@
+"""Matrix products as calls of the tiles: whole into a buffer, or block by block for what uses each block at once.
+
+Each takes the builder of its stage, which knows the axis that threads divide, and adds loops to the builder's body.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
+
+from symgrad.codegen.loops import Call, Let, Loop, Store
+from symgrad.codegen.lower import Scope
+from symgrad.codegen.names import product_text, size_text
+from symgrad.codegen.products import Grouped, as_product, grouped, strides_of
+from symgrad.codegen.views import View, row_strides, view
+from symgrad.expression.node import Expr
+from symgrad.expression.ops import Constant, Contraction
+from symgrad.expression.sizes import Size
+
+if TYPE_CHECKING:
+    from symgrad.codegen.stages import Builder
+
+BLOCK = 56  # rows of a fused product computed at a time: a multiple of every tile's height
+Bounds = tuple[str, str]
+
+
+@dataclass
+class Operand:
+    """A buffer with the stride of each index of the contraction."""
+
+    buffer: str
+    view: View
+    strides: dict[int, Size]
+
+    def start(self, at: Mapping[int, str]) -> str:
+        """The position of the entry at some indices, the others 0."""
+        terms = [product_text([wrapped(name), stride(self.strides[i])]) for i, name in at.items() if i in self.strides]
+        offset = self.view.offset
+        fixed = [] if isinstance(offset, int) and offset == 0 else [size_text(offset)]
+        kept = [t for t in terms if t not in ("0",)] + fixed
+        return " + ".join(kept) if kept else "0"
+
+
+def wrapped(text: str) -> str:
+    return text if text.isidentifier() or text.isdigit() else f"({text})"
+
+
+def stride(size: Size) -> str:
+    text = size_text(size)
+    return f"({text})" if text.startswith("-") else text
+
+
+class Multiplication:
+    """One contraction as matrix products: its operands, its groups of indices, and where threads divide it."""
+
+    def __init__(self, builder: Builder, node: Expr, together: bool) -> None:
+        product, op = as_product(node), node.op
+        assert product is not None and isinstance(op, Contraction)
+        self.builder, self.node, self.op = builder, node, op
+        self.extent = op.sizes_of(node.args)
+        self.a, self.b = (self._operand(side) for side in (product.left, 1 - product.left))
+        split = op.output[builder.split] if builder.split is not None else None
+        self.groups: Grouped = grouped(
+            product, op, self.extent, self.a.strides, self.b.strides, split, together
+        )
+
+    def _operand(self, side: int) -> Operand:
+        argument, indices, lowering = self.node.args[side], self.op.inputs[side], self.builder.lowering
+        found = view(argument)
+        if isinstance(found.base.op, Constant):
+            lowering.constant(found.base, ("0",) * found.base.ndim, Scope([]))
+        axes: list[str] = [""] * found.base.ndim
+        for index, axis in zip(indices, found.axes, strict=True):
+            if axis is not None and index in self.op.output:
+                axes[axis] = f"@{self.op.output.index(index)}"
+        lowering.reads.append((found.base, tuple(axes)))
+        return Operand(lowering.buffer(found.base), found, strides_of(found, indices))
+
+    def bounds(self, group: Sequence[int]) -> Bounds:
+        """From where to where this thread goes through a group of output indices, taken as one."""
+        first, last = self.builder.bounds(self.op.output.index(group[0]))
+        inner = product_text([size_text(self.extent[i]) for i in group[1:]])
+        return (first if first == "0" else product_text([first, inner])), product_text([wrapped(last), inner])
+
+    def batch(self, scope: Scope) -> tuple[dict[int, str], Scope]:
+        """Loops over the batch indices."""
+        index, scope = self.builder.nest([self.op.output.index(i) for i in self.groups.batch], scope)
+        return {self.op.output[axis]: name for axis, name in index.items()}, scope
+
+    def call(self, at: dict[int, str], rows: Bounds, columns: Bounds, goal: tuple[str, str, str], scope: Scope) -> None:
+        """The tiles' product over rows and columns into `goal` (buffer, start, row stride), summed over all depths."""
+        groups = self.groups
+        self._clear(goal, rows, columns, scope)
+        names, inner = self.builder.inner([self.extent[i] for i in groups.loops], scope)
+        first = "1" if not self._sure() else f"min(1, {' + '.join(names)})" if names else "0"
+        at = at | dict(zip(groups.loops, names, strict=True))
+        row, column, deep = groups.rows[-1], groups.columns[-1], groups.depth[-1]
+        a_start, b_start = self.a.start(at | {row: rows[0]}), self.b.start(at | {column: columns[0]})
+        a_strides = stride(self.a.strides[row]), stride(self.a.strides[deep])
+        b_strides = stride(self.b.strides[deep]), stride(self.b.strides[column])
+        depth = product_text([size_text(self.extent[i]) for i in groups.depth])
+        arguments = (self.a.buffer, a_start, *a_strides, self.b.buffer, b_start, *b_strides, *goal, span(rows),
+                     span(columns), depth, first, "work")  # fmt: skip
+        inner.body.append(Call("matmul", arguments))
+
+    def _sure(self) -> bool:
+        """Whether the loops over depths run at least once: a size such as N - 1 may be 0."""
+        extents = [self.extent[i] for i in self.groups.loops]
+        return all((isinstance(s, int) and s > 0) or isinstance(s, str) for s in extents)
+
+    def _clear(self, goal: tuple[str, str, str], rows: Bounds, columns: Bounds, scope: Scope) -> None:
+        if self._sure():
+            return
+        i, j = (self.builder.lowering.names.fresh(wish) for wish in "ij")
+        store = Store(goal[0], f"{goal[1]} + {i}*{wrapped(goal[2])} + {j}", "real(0)")
+        scope.body.append(Loop(i, "0", span(rows), [Loop(j, "0", span(columns), [store])]))
+
+
+def products(builder: Builder, node: Expr) -> None:
+    """A product whole into its buffer: a call of the tiles for each entry of the batch axes."""
+    work = Multiplication(builder, node, together=True)
+    at, scope = work.batch(Scope(builder.body))
+    rows, columns = work.bounds(work.groups.rows), work.bounds(work.groups.columns)
+    strides = dict(zip(work.op.output, row_strides(node.shape), strict=True))
+    row_stride = stride(strides[work.groups.rows[-1]])
+    terms = [product_text([wrapped(name), stride(strides[i])]) for i, name in at.items()]
+    terms += [product_text([wrapped(rows[0]), row_stride])] if rows[0] != "0" else []
+    terms += [columns[0]] if columns[0] != "0" else []
+    start = " + ".join(t for t in terms if t != "0") or "0"
+    work.call(at, rows, columns, (builder.lowering.buffer(node), start, row_stride), scope)
+
+
+def fused_product(builder: Builder, node: Expr) -> None:
+    """A product block by block, each used up at once by the stage's nodes: a weight's gradient never exists whole."""
+    work, names = Multiplication(builder, node, together=False), builder.lowering.names
+    at, scope = work.batch(Scope(builder.body))
+    row_axis, column_axis = work.op.output.index(work.groups.rows[-1]), node.ndim - 1
+    start, stop = builder.bounds(row_axis)
+    columns = builder.bounds(column_axis)
+    first, last, width = names.fresh("first_row"), names.fresh("last_row"), names.fresh("width")
+    scope.body.append(Let(width, span(columns)))
+    loop = Loop(first, start, stop, step=str(BLOCK))
+    loop.body.append(Let(last, f"min({first} + {BLOCK}, {stop})"))
+    scope.body.append(loop)
+    outer = Scope(loop.body, scope)
+    work.call(at, (first, last), columns, ("block", "0", width), outer)
+    i, j = names.fresh("i"), names.fresh("j")
+    builder.axis_of |= {i: row_axis, j: column_axis}
+    rows = Loop(i, first, last)
+    column = Loop(j, *columns)
+    rows.body.append(column)
+    loop.body.append(rows)
+    offset = f" - {columns[0]}" if columns[0] != "0" else ""
+    builder.lowering.scratch[node] = (
+        lambda index: f"block[({index[row_axis]} - {first})*{width} + {index[column_axis]}{offset}]"
+    )
+    full = at | {work.groups.rows[-1]: i, work.groups.columns[-1]: j}
+    builder.finish(tuple(full[n] for n in work.op.output), Scope(column.body, Scope(rows.body, outer, i), j))
+    del builder.lowering.scratch[node]
+
+
+def span(bounds: Bounds) -> str:
+    """How many entries there are between two bounds."""
+    return bounds[1] if bounds[0] == "0" else f"{bounds[1]} - {bounds[0]}"
+

@@ -1,0 +1,117 @@
+"""A training kernel: steps over rows picked from a data set, forward, backward and optimizer in one program.
+
+The outputs' scalars are kept for every step, its rows for every row. Evaluation is the same code without the updates.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+
+from symgrad.codegen.loops import Call, If, Let, Loop, Note, Statement, Store
+from symgrad.codegen.names import size_text
+from symgrad.codegen.program import Assembled, Assembler, Lowered, finish
+from symgrad.codegen.schedule import make_schedule
+from symgrad.codegen.views import is_permutation
+from symgrad.expression.node import Expr, leaves, make
+from symgrad.expression.ops import Cast, Constant, Extent, Leaf, Named, Noise, Variable
+from symgrad.expression.scalars import REAL
+
+
+def assemble_training(
+    outputs: Mapping[str, Expr],
+    updates: Sequence[tuple[Expr, Expr]],
+    batch: str,
+    stepped: Sequence[Expr],
+    real: str,
+    name: str,
+    timed: bool = False,
+) -> Assembled:
+    """The program of a training kernel; `timed` adds a cycle counter around every stage and every barrier.
+
+    Steps `first_step` to `last_step` over `batch_size` rows each, in data order `rows`.
+
+    Without `training` only the outputs are computed: evaluation is the same code.
+    """
+    outputs = {name: whole(e) for name, e in outputs.items()}
+    gathered_names = {
+        n
+        for n, leaf in _leaves(outputs, updates).items()
+        if isinstance(leaf.op, Variable) and leaf.shape[:1] == (batch,)
+    }
+    schedule = make_schedule(outputs, updates, gathered_names)
+    leaves = schedule.inputs
+    gathered = frozenset(leaves[n] for n in gathered_names if n in leaves)
+    drawn = tuple(leaf for leaf in leaves.values() if isinstance(leaf.op, Noise))
+    assembler = Assembler(schedule, real, gathered, frozenset(stepped), drawn)
+    parts = assembler.parts()
+    assembler.joining = not timed
+    stages = assembler.stages(parts)
+    kept_scalars = [n for n, e in schedule.outputs.items() if not e.shape]
+    kept_rows = [n for n, e in schedule.outputs.items() if e.shape[:1] == (batch,)]
+    keeping = _keep(assembler, kept_scalars, kept_rows, batch)
+    extra = [(n, "size") for n in ("first_step", "last_step", "batch_size", "total_rows", "training", "noise_key")]
+    extra += [("rows", "int64")]
+    extra += [(f"kept_{n}", "float64") for n in kept_scalars] + [(f"kept_{n}", real) for n in kept_rows]
+    extra += [("spent", "int64")] if timed else []
+    blocks = assembler.called(stages, extra, batch)
+    if timed:
+        blocks = [(training, clocked(block, number, len(blocks))) for number, (training, block) in enumerate(blocks)]
+    loop = Loop("step", "first_step", "last_step")
+    loop.body += [
+        Let("first", "step*batch_size"),
+        Let(size_text(batch), "min(batch_size, total_rows - first)"),
+        *assembler.range_lines(),
+    ]
+    loop.body += [s for training, block in blocks if not training for s in block]
+    loop.body += [s for _, block in assembler.called(keeping, extra, batch) for s in block]
+    backward = [s for training, block in blocks if training for s in block]
+    if backward:
+        loop.body.append(If("training != 0", backward))
+    loop.body.append(Call("barrier", ("meeting", "threads")))
+    result = finish(assembler, parts, [loop], name, extra, batch)
+    result.scalars, result.rows = tuple(kept_scalars), tuple(kept_rows)
+    return result
+
+
+def clocked(block: list[Statement], number: int, count: int) -> list[Statement]:
+    """A stage with its cycles added up for each thread; waiting for other threads is counted apart, last."""
+    barrier = block[:1] if isinstance(block[0], Call) else []
+    place = f"thread*{count + 1} + "
+    waited = Store("spent", f"{place}{count}", "cycles() - clock", True)
+    waiting: list[Statement] = [Let("clock", "cycles()"), *barrier, waited] if barrier else []
+    own: list[Statement] = [Let("clock", "cycles()"), *block[len(barrier) :]]
+    return [*waiting, *own, Store("spent", f"{place}{number}", "cycles() - clock", True)]
+
+
+def whole(node: Expr) -> Expr:
+    """A node that has a buffer of its own: what is a leaf or a transpose is copied."""
+    inner = node
+    while isinstance(inner.op, Named):
+        inner = inner.args[0]
+    return (
+        make(Cast(REAL), node)
+        if isinstance(inner.op, Leaf | Constant | Extent) or is_permutation(inner) or node.kind != REAL
+        else node
+    )
+
+
+def _leaves(outputs: Mapping[str, Expr], updates: Sequence[tuple[Expr, Expr]]) -> dict[str, Expr]:
+    return leaves([*outputs.values(), *(v for _, v in updates), *(leaf for leaf, _ in updates)])
+
+
+def _keep(
+    assembler: Assembler, scalars: Sequence[str], rows: Sequence[str], batch: str
+) -> list[Lowered]:
+    """Outputs of this step copied to where the caller finds them after many steps, as a stage."""
+    schedule, lowering = assembler.schedule, assembler.lowering
+    inner: list[Statement] = []
+    for name in scalars:
+        inner.append(Store(f"kept_{name}", "step", f"{lowering.buffer(schedule.outputs[name])}[0]"))
+    for name in rows:
+        node = schedule.outputs[name]
+        width = "*".join(map(size_text, node.shape[1:])) or "1"
+        index = lowering.names.fresh("k")
+        source = f"{lowering.buffer(node)}[{index}]"
+        copy = Store(f"kept_{name}", f"first*{width} + {index}", source)
+        inner.append(Loop(index, "0", f"{size_text(batch)}*{width}", [copy]))
+    return [(False, True, [Note("outputs of this step"), If("thread == 0", inner)])] if inner else []
