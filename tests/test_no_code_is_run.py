@@ -11,6 +11,7 @@ from collections import Counter
 from pathlib import Path
 
 import auditing
+import killing
 import numpy as np
 import pytest
 from test_data_malformed import BAD_CSV, BAD_NPZ, BAD_PICTURES, GOOD_IDX, TRAIN_X, X, Y, idx_folder, npz, png
@@ -174,7 +175,7 @@ WEIRD = "</title><script>alert(1)</script>&\"'\\input{x}$%#_^{}~]]>-->"
 
 
 def test_a_models_name_is_escaped_in_pictures_and_pages():
-    model = network()
+    model = killing.network(7)
     model.name = WEIRD
     page = report(model, None)
     assert "<script>alert" not in page and "<script" not in page.lower()

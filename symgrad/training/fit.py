@@ -19,6 +19,7 @@ from symgrad.codegen.pool import interrupts_held
 from symgrad.errors import ConfigurationError, DivergenceError, ModelError
 from symgrad.storage import atomic
 from symgrad.training.settings import History
+from symgrad.training.trace import Given, Moment, cause
 
 if TYPE_CHECKING:
     from symgrad.training.model import Model
@@ -76,6 +77,9 @@ class Run:
         self.per_epoch = -(-progress.rows // self.batch_size)
         self.last_good: Path | None = None
         self.saved_at: tuple[int, int] | None = None
+        self._started: Moment | None = None  # of this epoch
+        self._given: Given | None = None
+        self._bad: int | None = None  # the step at which a number was none; from then on nothing is saved
         self._kept_tables: dict[str, Any] | None = None
 
     def train(self) -> History:
@@ -126,9 +130,10 @@ class Run:
         )
         dtype = self.model.training.dtype
         tables = self._tables()
-        slices = steps.sliced(
-            tables, order, self.batch_size, progress.step, True, rates.astype(dtype), counts.astype(dtype), kept
-        )
+        rates, counts = rates.astype(dtype), counts.astype(dtype)
+        self._started = Moment.of(self.model, progress.step)
+        self._given = Given(self.arrays, tables, order, self.batch_size, rates, counts, kept)
+        slices = steps.sliced(tables, order, self.batch_size, progress.step, True, rates, counts, kept)
         while self._advance(slices, kept):
             seen = min(progress.step * self.batch_size, progress.rows)
             self.watch("steps", {"step": progress.step, **progress.means(seen)})
@@ -141,6 +146,8 @@ class Run:
             bounds = next(slices, None)
             if bounds is not None:
                 self._count(kept, *bounds)
+        if self._bad is not None:
+            raise self._diverged(f"the loss is {kept['loss'][self._bad]}", self._bad)
         return bounds is not None
 
     def _tables(self) -> dict[str, Any]:
@@ -149,13 +156,13 @@ class Run:
         return self._kept_tables
 
     def _count(self, kept: Mapping[str, np.ndarray], first: int, last: int) -> None:
-        """Add steps to the running means; stop where the loss is no number."""
+        """Add steps to the running means; nothing is counted where the loss is no number."""
         progress = self.progress
         rows = np.minimum(self.batch_size, progress.rows - np.arange(first, last) * self.batch_size)
         bad = np.flatnonzero(~np.isfinite(kept["loss"][first:last]))
         if bad.size:
-            step = first + int(bad[0])
-            raise self._diverged(f"the loss is {kept['loss'][step]}", step)
+            self._bad = first + int(bad[0])
+            return
         for name, total in progress.sums.items():  # one by one, so that slices of any length give the same bits
             terms = np.concatenate([[total], kept[name][first:last] * rows])
             progress.sums[name] = float(np.add.accumulate(terms)[-1])
@@ -163,18 +170,22 @@ class Run:
 
     def _diverged(self, what: str, step: int) -> DivergenceError:
         kept_at = f"the last good checkpoint is {self.last_good}" if self.last_good else "there is no checkpoint yet"
+        assert self._started is not None and self._given is not None
+        found = cause(self.model, self._started, step, self._given)
+        if not found:
+            rate = self.model.training.optimizer.learning_rate
+            found = f"try a smaller learning rate (it is {rate:g}), and look for NaN in the data"
         return DivergenceError(
-            f"{what} in epoch {self.progress.epoch + 1}, step {step + 1} of {self.per_epoch}; "
-            f"training stopped and {kept_at}. "
-            f"Try a smaller learning rate (it is {self.model.training.optimizer.learning_rate:g}), "
-            f"and look for NaN in the data"
+            f"{what} in epoch {self.progress.epoch + 1}, step {step + 1} of {self.per_epoch}; {found}. "
+            f"Training stopped, {kept_at}"
         )
 
     def _finish(self, seconds: float) -> bool:
         progress = self.progress
-        for name, weight in self.model.weights.items():
+        for name, weight in {**self.model.weights, **self.model.state}.items():
             if not np.isfinite(weight).all():  # the last step's update: its loss was still a number
-                raise self._diverged(f"{name} is no longer finite", self.per_epoch - 1)
+                self._bad = self.per_epoch - 1
+                raise self._diverged(f"{name} is no longer finite", self._bad)
         record: dict[str, Any] = {"epoch": progress.epoch + 1, "seconds": seconds, **progress.means(progress.rows)}
         if self.validation is not None:
             values, _ = self.model.steps.evaluate(self.validation, 1000)
@@ -201,7 +212,7 @@ class Run:
 
     def save(self, record: Mapping[str, Any] | None = None) -> None:
         """A checkpoint of this moment, and the record in the history."""
-        if self.out is None or self.saved_at == (self.progress.epoch, self.progress.step):
+        if self.out is None or self._bad is not None or self.saved_at == (self.progress.epoch, self.progress.step):
             return
         from symgrad.training.saved import save_progress
 
