@@ -116,7 +116,10 @@ def kill_training(count, chance):
             reader, writer = os.pipe()
             child = forked(lambda folder=folder, writer=writer: going_on(folder, data, writer, 1_000_000))
             os.close(writer)
-            acknowledged = os.read(reader, 2)
+            acknowledged = os.read(reader, 2)  # it has begun
+            if chance.random() < 0.7:  # wait for a checkpoint, so that there is something to lose
+                while not acknowledged.replace(b"0\n", b""):
+                    acknowledged += os.read(reader, 1 << 16)
             time.sleep(chance.uniform(0, 0.06))
             os.kill(child, signal.SIGKILL)
             codes[ended(child)] += 1

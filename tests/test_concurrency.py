@@ -120,7 +120,7 @@ def test_children_forked_while_other_threads_are_inside_the_kernel():
 
 
 @pytest.mark.skipif(not Path("/proc/self/statm").exists(), reason="no /proc here")
-@pytest.mark.parametrize("cycles", [80, pytest.param(1000, marks=pytest.mark.rigorous)])
+@pytest.mark.parametrize("cycles", [60, pytest.param(1000, marks=pytest.mark.rigorous)])
 def test_models_that_are_loaded_trained_and_freed_leave_nothing(cycles):
     words = [sys.executable, "-W", "ignore", cycling.__file__, str(cycles), "loading"]
     done = subprocess.run(words, capture_output=True, text=True, timeout=3600)
