@@ -7,7 +7,6 @@ from __future__ import annotations
 
 import ctypes
 import math
-import threading
 import time
 from collections.abc import Mapping, Sequence
 from typing import Any, overload
@@ -58,6 +57,9 @@ class Machine:
         self.assembled = assembled
         self.source = source(assembled.program, title)
         program = assembled.program
+        for slot in program.slots:  # what follows is executed: no name in it is anything but a name
+            if not slot.name.isidentifier() or not slot.kind.isidentifier():
+                raise CompileError(f"{slot.name!r} ({slot.kind!r}) cannot be a name in generated source; rename it")
         library()
 
         def make() -> tuple[bytes, str]:
@@ -81,7 +83,7 @@ class Machine:
             work = np.empty((threads, tiles.WORK_BYTES // real.itemsize + 64), real)
             block = np.empty((threads, BLOCK * width + 64), real)
             places = [(work[t].ctypes.data, block[t].ctypes.data) for t in range(threads)]
-            self._own[threads] = ([work, block], places)
+            self._own.setdefault(threads, ([work, block], places))  # the first of two callers wins: addresses stay good
         return self._own[threads][1]
 
     def run(self, values: Mapping[str, np.ndarray | int], threads: int) -> None:
@@ -109,14 +111,16 @@ class Machine:
     def temporaries(self, extents: Mapping[str, int]) -> dict[str, np.ndarray]:
         """Fresh buffers for everything the kernel stores, flat."""
         key = tuple(extents.values())
-        if key not in self._counts:
-            if len(self._counts) >= KNOWN_SIZES:
-                self._counts.clear()
-            self._counts[key] = {
+        counts = self._counts.get(key)  # looked up once: another thread may clear what is remembered
+        if counts is None:
+            counts = {
                 name: (max(1, math.prod(sizes.bind(s, extents) for s in node.shape)), self._dtype(node))
                 for name, node in self.assembled.temporaries.items()
             }
-        return {name: np.empty(count, dtype) for name, (count, dtype) in self._counts[key].items()}
+            if len(self._counts) >= KNOWN_SIZES:
+                self._counts.clear()
+            self._counts[key] = counts
+        return {name: np.empty(count, dtype) for name, (count, dtype) in counts.items()}
 
     def _dtype(self, node: Expr) -> str:
         return dtype_of(node, self.assembled.program.real).rstrip("_")
@@ -149,7 +153,6 @@ class Kernel:
         self._machine = Machine(assembled, "a kernel for " + ", ".join(e.label for e in expressions)[:200])
         self.source = self._machine.source
         self.compile_seconds, self.cached = self._machine.compile_seconds, self._machine.cached
-        self._lock = threading.Lock()
         self._dtypes = {name: dtype_of(leaf, dtype) for name, leaf in self.inputs.items()}
         self._labels = [leaf for leaf in self.inputs.values() if isinstance(leaf.op, ops.Variable) and leaf.op.classes]
         self._seen: dict[tuple[object, ...], dict[str, int]] = {}  # sizes of arrays that have been checked once
@@ -169,9 +172,8 @@ class Kernel:
             assert isinstance(node.op, Constant)
             values[slot] = flat(node.op.array, dtype_of(node, self.dtype))
         buffers = self._machine.temporaries(extents)
-        with self._lock:
-            if assembled.temporaries:
-                self._machine.run({**values, **buffers}, self.threads)
+        if assembled.temporaries:
+            self._machine.run({**values, **buffers}, self.threads)  # where callers take turns
         of_node = {node: buffers[name] for name, node in assembled.temporaries.items()}
         results = [self._result(e, of_node, arrays, extents) for e in self._schedule.outputs.values()]
         return results[0] if self._single else results
@@ -183,14 +185,15 @@ class Kernel:
             return binding.bind(self.inputs, given, self._sizes)
         arrays: dict[str, np.ndarray] = found  # type: ignore[assignment]
         key = tuple((a.shape, a.dtype) for a in arrays.values())
-        if key not in self._seen:
+        extents = self._seen.get(key)
+        if extents is None:
             arrays, extents = binding.bind(self.inputs, given, self._sizes)
             if len(self._seen) >= KNOWN_SIZES:
                 self._seen.clear()
             self._seen[key] = extents
         for leaf in self._labels:
             binding.check_labels(leaf, arrays[leaf.name])
-        return arrays, self._seen[key]
+        return arrays, extents
 
     def _result(
         self,

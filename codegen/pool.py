@@ -2,7 +2,8 @@
 
 `Pool.run(function, threads)` calls function(0) here and function(1), function(2) ... in workers. It is made for
 functions that release the interpreter lock and wait for each other, so nothing may keep one of them from being called
-once another was: a Ctrl-C is held back until all have returned. This module must not know what the functions do.
+once another was: Ctrl-C and SIGTERM are held back until all have returned. This module must not know what the functions
+do.
 """
 
 import os
@@ -125,21 +126,30 @@ if hasattr(os, "register_at_fork"):
     os.register_at_fork(after_in_child=forget_all)
 
 
+HELD = (signal.SIGINT, signal.SIGTERM)
+
+
 @contextmanager
 def interrupts_held() -> Iterator[None]:
-    """Hold back Ctrl-C to the end of the block. Python gives it to the main thread only, between any two bytecodes."""
+    """Hold back Ctrl-C and SIGTERM to the end of the block; then the last that came is answered.
+
+    Python runs the handlers in the main thread only, between any two bytecodes: anywhere else there is nothing to do.
+    """
     if threading.current_thread() is not threading.main_thread():
         yield
         return
-    handler = signal.getsignal(signal.SIGINT)
-    if not callable(handler):
-        yield  # ignored, default (ends the process), or not Python's
-        return
     held: list[tuple[int, FrameType | None]] = []
-    signal.signal(signal.SIGINT, lambda number, frame: held.append((number, frame)))
+    kept: dict[signal.Signals, Callable[[int, FrameType | None], object]] = {}
     try:
+        for number in HELD:
+            handler = signal.getsignal(number)
+            if callable(handler):  # else ignored, default (ends the process at once), or not Python's
+                kept[number] = handler
+                signal.signal(number, lambda number, frame: held.append((number, frame)))
         yield
     finally:
-        signal.signal(signal.SIGINT, handler)
+        for number, handler in kept.items():
+            signal.signal(number, handler)
         if held:
-            handler(*held[-1])
+            number, frame = held[-1]
+            kept[signal.Signals(number)](number, frame)

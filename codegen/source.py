@@ -34,6 +34,15 @@ def _lines(body: Sequence[Statement], indent: int) -> Iterator[str]:
                 yield f"{pad}# {text}"
 
 
+def quotable(title: str) -> str:
+    """A title that cannot end the docstring it stands in, whoever chose the model's name.
+
+    >>> quotable('training of "mine"')
+    "training of 'mine'"
+    """
+    return " ".join(title.translate({ord("\\"): "/", ord('"'): "'"}).split())
+
+
 def block_source(block: Block) -> str:
     """The Python text of one block."""
     names = [name for name, _ in block.parameters]
@@ -52,7 +61,7 @@ def entry_source(program: Program) -> str:
 
 def source(program: Program, title: str) -> str:
     """The Python text of a program."""
-    parts = [HEADER.format(title=title) + "\n", *map(block_source, program.blocks), entry_source(program)]
+    parts = [HEADER.format(title=quotable(title)) + "\n", *map(block_source, program.blocks), entry_source(program)]
     return "\n\n".join(parts)
 
 

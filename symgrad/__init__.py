@@ -150,9 +150,9 @@ if TYPE_CHECKING:
     from symgrad.training.model import Model as Model
     from symgrad.training.model import load as load
     from symgrad.training.optimizers import *  # noqa: F403
+    from symgrad.training.schedules import *  # noqa: F403
     from symgrad.training.second_order import Minimum as Minimum
     from symgrad.training.second_order import minimize as minimize
-    from symgrad.training.schedules import *  # noqa: F403
     from symgrad.training.settings import History as History
     from symgrad.training.settings import Training as Training
 

@@ -92,21 +92,27 @@ def test_pool_raises_after_all_have_returned(failing):
     assert len(finished) == 5
 
 
-def test_pool_holds_an_interrupt_back_until_all_have_returned():
-    signal.signal(signal.SIGINT, signal.default_int_handler)  # a background job ignores Ctrl-C
+def stopped(number, frame):
+    raise KeyboardInterrupt
+
+
+@pytest.mark.parametrize("signalled", [signal.SIGINT, signal.SIGTERM])
+def test_pool_holds_an_interrupt_back_until_all_have_returned(signalled):
+    before = signal.signal(signalled, stopped)
     assert threading.current_thread() is threading.main_thread()
     pool, finished = Pool(), []
 
     def task(number):
         if number == 0:
-            signal.raise_signal(signal.SIGINT)
+            signal.raise_signal(signalled)
         time.sleep(0.02)
         finished.append(number)
 
     with pytest.raises(KeyboardInterrupt):
         pool.run(task, 3)
     assert sorted(finished) == [0, 1, 2]
-    assert signal.getsignal(signal.SIGINT) is signal.default_int_handler
+    assert signal.getsignal(signalled) is stopped
+    signal.signal(signalled, before)
     pool.run(finished.append, 3)
     assert len(finished) == 6
 

@@ -10,6 +10,8 @@ import sys
 
 def main() -> None:
     """The entry point of the `symgrad` command; ends the process with the exit code of what happened."""
-    from symgrad.cli.app import run
-
+    try:
+        from symgrad.cli.app import run
+    except KeyboardInterrupt:  # while Python still reads modules
+        sys.exit(130)
     sys.exit(run(sys.argv[1:]))

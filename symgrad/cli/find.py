@@ -8,7 +8,7 @@ import importlib.util
 import inspect
 import pkgutil
 import sys
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -138,6 +138,24 @@ def find_checkpoint(text: str | None) -> Path:
     if found.path is None:
         raise NotFoundError(f"the folder {path} holds no valid checkpoint")
     return found.path
+
+
+ABOUT: dict[str, tuple[type, int, int]] = {
+    "data": (str, 1, 4096), "label": (str, 1, 4096), "limit": (int, 1, 1 << 40), "validation": (int, 0, 1 << 40),
+    "threads": (int, 1, 256),
+}  # fmt: skip - the kind of each fact about a run, and the least and the most that it (or its length) may be
+
+
+def checked_about(about: Mapping[str, Any], path: Path) -> dict[str, Any]:
+    """What a checkpoint says its run was about; it is a stranger's. Raises ModelError."""
+    for name, (kind, low, high) in ABOUT.items():
+        value = about.get(name)
+        if value is None:
+            continue
+        measure = len(value) if isinstance(value, str) else value
+        if type(value) is not kind or not low <= measure <= high or (kind is str and not value.isprintable()):
+            raise ModelError(f"{path}: the fact {name} about its run is damaged; name the data again in a new run")
+    return {name: about.get(name) for name in ABOUT}
 
 
 def new_run(name: str) -> Path:

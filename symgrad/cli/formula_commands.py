@@ -9,7 +9,7 @@ from typing import Annotated
 
 import typer
 
-from symgrad.cli.options import Json, ModelArgument, Output, Parameters, Wrt
+from symgrad.cli.options import Json, ModelArgument, NoCache, Output, Parameters, Wrt
 
 
 def gradients(
@@ -71,6 +71,7 @@ def check(
     shape: Annotated[
         list[str] | None, typer.Option(metavar="NAME=SIZES", help="A name of the formula: X=m,n or s= ")
     ] = None,
+    no_cache: NoCache = False,
     json: Json = False,
 ) -> None:
     """Prove the gradients at length; or check a gradient derived by hand, and say what is wrong with it.

@@ -15,6 +15,7 @@ from symgrad.cli.options import (
     Data,
     Json,
     ModelArgument,
+    NoCache,
     OptimizerName,
     Parameters,
     Threads,
@@ -47,7 +48,12 @@ def source(
 
 
 def profile(
-    model: ModelArgument, param: Parameters = None, data: Data = None, threads: Threads = None, json: Json = False
+    model: ModelArgument,
+    param: Parameters = None,
+    data: Data = None,
+    threads: Threads = None,
+    no_cache: NoCache = False,
+    json: Json = False,
 ) -> None:
     """Where the time of a training step goes: microseconds, share, GFLOP/s and bytes of each formula's block."""
     from symgrad.cli.inspect import profile_command

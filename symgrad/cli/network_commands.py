@@ -17,6 +17,7 @@ from symgrad.cli.options import (
     Json,
     Label,
     ModelArgument,
+    NoCache,
     OptimizerName,
     Parameters,
     Threads,
@@ -61,6 +62,7 @@ def train(
     data: Data = None,
     label: Label = None,
     limit: Annotated[int | None, typer.Option(min=1, help="Use only the first rows of the data.")] = None,
+    no_cache: NoCache = False,
     json: Json = False,
 ) -> None:
     """Derive, compile and train a model; prints the formulas, the progress and the test accuracy."""
@@ -99,6 +101,7 @@ def evaluate(
     label: Label = None,
     limit: Annotated[int | None, typer.Option(min=1)] = None,
     threads: Threads = None,
+    no_cache: NoCache = False,
     json: Json = False,
 ) -> None:
     """Loss, metrics and the confusion matrix of a trained model on the test data."""
@@ -118,6 +121,7 @@ def predict(
         list[int] | None, typer.Option("--test-index", "-i", min=0, help="A row of the test data; may be given often.")
     ] = None,
     data: Data = None,
+    no_cache: NoCache = False,
     json: Json = False,
 ) -> None:
     """What a trained model makes of images: probabilities, and the digit drawn in the terminal."""

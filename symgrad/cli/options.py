@@ -6,6 +6,19 @@ from typing import Annotated
 
 import typer
 
+
+def _without_cache(value: bool) -> None:
+    """Imported only when asked for, so that --help stays immediate."""
+    if value:
+        from symgrad.codegen import cache
+
+        cache.leave()
+
+
+NoCache = Annotated[
+    bool,
+    typer.Option("--no-cache", callback=_without_cache, help="Compile in memory: neither read nor write the cache."),
+]
 ModelArgument = Annotated[
     str, typer.Argument(metavar="MODEL", help="A model's name (see `symgrad models`) or a Python file.")
 ]

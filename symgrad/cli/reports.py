@@ -67,6 +67,7 @@ def _outcome(model: Model, name: str, run: str) -> Outcome:
     """
     path = find.find_checkpoint(run)
     trained, progress, about = saved.load_progress(path)
+    about = find.checked_about(about, path)
     if _formulas(trained) != _formulas(model):
         arguments = "".join(f" -p {key}={value}" for key, value in trained.arguments.items())
         raise ModelError(

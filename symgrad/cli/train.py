@@ -77,6 +77,7 @@ def _resumed(request: Request) -> tuple[Model, loop.Progress, dict[str, Any], Pa
     """The model and the place of a run that goes on. Raises ModelError when it is another model's."""
     path = find.find_checkpoint(request.resume)
     model, progress, about = saved.load_progress(path)
+    about = find.checked_about(about, path)
     fixed = (
         "batch_size",
         "optimizer",
@@ -117,7 +118,7 @@ def _resumed(request: Request) -> tuple[Model, loop.Progress, dict[str, Any], Pa
 
 def train_command(request: Request) -> None:
     """Derive, compile, train, test; prints each, or one JSON object."""
-    console = Console(stderr=request.json, soft_wrap=True)
+    console = Console(stderr=request.json, soft_wrap=True, markup=False)  # a file may be called [/b]
     if request.resume is not None:
         model, progress, about, out = _resumed(request)
         seed, epochs = progress.seed, request.epochs if request.epochs is not None else progress.epochs

@@ -66,7 +66,7 @@ def read_array(stream: IO[bytes], size: int, place: str) -> NDArray[Any]:
         raise DataError(f"{place} holds Python objects, which are never unpickled; save it as a plain numeric array.")
     if dtype.kind not in "biuf" or dtype.itemsize > 8:
         raise DataError(f"{place} holds {shown(str(dtype))}; only real and integer numbers up to 64 bits are read.")
-    if len(shape) > 32 or not all(0 <= n < 2**48 for n in shape):
+    if len(shape) > 32 or not all(type(n) is int and 0 <= n < 2**48 for n in shape):
         raise DataError(f"{place} has the impossible shape {shown(shape)}; the file is damaged, write it again.")
     declared, there = math.prod(shape) * dtype.itemsize, size - stream.tell()
     if declared != there:

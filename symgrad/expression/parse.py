@@ -28,6 +28,8 @@ from symgrad.expression.node import Expr, as_expr
 
 LENGTH, DEPTH, POWER = 10_000, 100, 1_000
 WINDOW = 100  # characters of a formula that a message shows
+# What a function raises for arguments of another kind than it was written for: they come from a stranger here.
+WRONG = (TypeError, ValueError, LookupError, ArithmeticError, AttributeError, AssertionError)
 BINARY: dict[type[ast.AST], Callable[[Any, Any], Any]] = {
     ast.Add: lambda a, b: a + b, ast.Sub: lambda a, b: a - b, ast.Mult: lambda a, b: a * b, ast.Div: lambda a, b: a / b,
     ast.Pow: lambda a, b: a**b, ast.MatMult: lambda a, b: as_expr(a) @ b, ast.Lt: lambda a, b: a < b,
@@ -115,10 +117,11 @@ def build(node: ast.AST, text: str, names: Mapping[str, Any], inner: Callable[[a
             if name not in names:
                 raise fail(node, text, f"{name} is not declared; declared are: {', '.join(names) or 'none'}")
             return names[name]
-        case ast.UnaryOp(op=ast.USub(), operand=operand):
-            return -inner(operand)
-        case ast.UnaryOp(op=ast.UAdd(), operand=operand):
-            return inner(operand)
+        case ast.UnaryOp(op=ast.USub() | ast.UAdd() as sign, operand=operand):
+            value = inner(operand)
+            if isinstance(value, tuple):
+                raise fail(node, text, "a sign stands before one value, not before a list")
+            return -value if isinstance(sign, ast.USub) else value
         case ast.BinOp(op=ast.Pow(), right=ast.Constant(value=int() as power)) if abs(power) > POWER:
             raise fail(node, text, f"integer powers go up to {POWER}, this is {power}")
         case ast.BinOp(left=left, op=operator, right=right) if type(operator) in BINARY:
@@ -175,5 +178,5 @@ def _call(
 
     try:
         return function(*[value(a, name) for a in args], **{str(k.arg): value(k.value, str(k.arg)) for k in keywords})
-    except TypeError as error:
-        raise fail(node, text, f"{name}: {error}") from None
+    except WRONG as error:
+        raise fail(node, text, f"{name}: {str(error)[:WINDOW] or 'wrong arguments'}") from None

@@ -80,8 +80,9 @@ def expression_from_json(document: Mapping[str, Any], origin: str = "a model fil
             OverflowError,
             MemoryError,
         ) as error:
+            reason = " ".join(str(error).split())[:120]
             raise ModelError(
-                f"{origin}: node {number} of the expression is damaged ({type(error).__name__}: {str(error)[:120]})"
+                f"{origin}: node {number} of the expression is damaged ({type(error).__name__}: {reason})"
             ) from None
     if not all(type(r) is int and 0 <= r < len(made) for r in roots):
         raise ModelError(f"{origin}: the expression names a root that does not exist")

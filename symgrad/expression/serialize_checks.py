@@ -10,7 +10,7 @@ from typing import Any
 
 from symgrad.expression import ops, sizes
 from symgrad.expression.node import Expr, check_name
-from symgrad.expression.scalars import INTEGER, REAL, TABLE
+from symgrad.expression.scalars import BOOLEAN, INTEGER, REAL, TABLE
 
 DTYPES = ("|b1", "|i1", "<i2", "<i4", "<i8", "|u1", "<u2", "<u4", "<u8", "<f4", "<f8", "<f2")
 LEAVES = (ops.Variable, ops.Parameter, ops.State, ops.Noise, ops.Constant, ops.Extent, ops.Identity, ops.Range)
@@ -18,6 +18,13 @@ ONE = (ops.Reduce, ops.LogSumExp, ops.Softmax, ops.ArgMax, ops.Reshape, ops.Slic
        ops.Cast, ops.OneHot, ops.Inverse, ops.Determinant, ops.LogDet, ops.Cholesky, ops.Named)  # fmt: skip
 ARITY = dict.fromkeys(LEAVES, 0) | dict.fromkeys(ONE, 1)
 ARITY |= {ops.Take: 2, ops.Scatter: 2, ops.Solve: 2, ops.Mode: 2, ops.Assign: 3}
+# How an input of each kind may be stored: the word becomes part of a name in generated source.
+STORED = {
+    REAL: ("",),
+    INTEGER: ("", "int8", "int16", "int32", "int64", "uint8", "uint16", "uint32", "uint64"),
+    BOOLEAN: ("", "bool"),
+}
+LONGEST_TEXT = 10_000  # characters; starting values given as numbers are a text of an expression
 LARGEST_ARRAY = 1 << 24  # entries of a constant
 
 
@@ -35,6 +42,16 @@ def check(op: ops.Op, args: Sequence[Expr]) -> None:
     for kind, condition, reason in CONDITIONS:
         if isinstance(op, kind) and not condition(op, args):
             raise ValueError(reason)
+
+
+def _printable(op: Any, args: Sequence[Expr]) -> bool:
+    """Whether the texts of a declaration can be shown to a person."""
+    texts = [op.place, *([op.initializer] if isinstance(op, ops.Parameter) else [])]
+    return all(text.isprintable() and len(text) <= LONGEST_TEXT for text in texts)
+
+
+def _numbers(op: Any, args: Sequence[Expr]) -> bool:
+    return all(isinstance(size, int) for size in op.shape)
 
 
 def _same(a: Sequence[Any], b: Sequence[Any]) -> bool:
@@ -88,7 +105,13 @@ CONDITIONS: tuple[Condition, ...] = (
     (ops.Elementwise, lambda op, args: op.function in TABLE, "an unknown function"),
     (ops.Constant, lambda op, args: op.dtype in DTYPES and op.array.size <= LARGEST_ARRAY,
      "a constant of an unknown kind"),
-    (ops.Variable, lambda op, args: op.kind in ops.RANK, "an input of an unknown kind"),
+    (ops.Variable, lambda op, args: op.dtype in STORED.get(op.kind, ()), "an input of an unknown kind"),
+    (ops.Variable, lambda op, args: op.classes >= 0 and (not op.classes or op.kind == INTEGER), "labels of no classes"),
+    (ops.Leaf, _printable, "a text that cannot be printed"),
+    (ops.Leaf, lambda op, args: all(map(sizes.is_size, op.shape)), "a shape that is not made of sizes"),
+    (ops.Parameter, _numbers, "a parameter whose shape is not made of numbers"),
+    (ops.Extent, lambda op, args: not isinstance(op.size, int), "a count that is a number already"),
+    (ops.OneHot, lambda op, args: op.classes >= 1, "one-hot rows of no classes"),
     (ops.Cast, lambda op, args: op.kind in ops.RANK, "a cast to an unknown kind"),
     (ops.Reduce, lambda op, args: op.function in ("max", "min", "product"), "an unknown reduction"),
     (ops.Reduce, lambda op, args: op.function != "product" or len(op.axes) == 1, "a product along several axes"),

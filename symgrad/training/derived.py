@@ -9,6 +9,7 @@ import time
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
+from symgrad.calculus.arithmetic import product_of, sum_of
 from symgrad.calculus.gradient import Derivation, derive
 from symgrad.calculus.simplify import Simplified, simplified
 from symgrad.expression.forms import evaluation_forms, has_forms, training_forms
@@ -63,3 +64,9 @@ def derive_model(model: Model) -> Derived:
         dict(zip(model.parameters, found[:count], strict=True)),
         [(state, new) for (state, _), new in zip(states, found[count + len(written) :], strict=True)], evaluated,
     )  # fmt: skip
+
+
+def forget() -> None:
+    """Let go of what simplification remembers of expressions: it would keep alive models that are long gone."""
+    product_of.cache_clear()
+    sum_of.cache_clear()

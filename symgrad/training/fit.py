@@ -8,15 +8,18 @@ from __future__ import annotations
 
 import math
 import time
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
+from symgrad.codegen.pool import interrupts_held
 from symgrad.errors import ConfigurationError, DivergenceError, ModelError
+from symgrad.storage import atomic
 from symgrad.training.settings import History
+from symgrad.training.trace import Given, Moment, cause
 
 if TYPE_CHECKING:
     from symgrad.training.model import Model
@@ -47,6 +50,7 @@ class Progress:
     records: list[dict[str, Any]] = field(default_factory=list)
     best: float = math.inf
     waited: int = 0
+    best_weights: dict[str, np.ndarray] | None = None  # those of the best epoch, when training may stop early
 
     def means(self, seen: int) -> dict[str, float]:
         """Running means over the epoch so far."""
@@ -72,13 +76,17 @@ class Run:
         self.batch_size = min(model.training.batch_size, progress.rows)
         self.per_epoch = -(-progress.rows // self.batch_size)
         self.last_good: Path | None = None
-        self.best_weights: dict[str, np.ndarray] | None = None
         self.saved_at: tuple[int, int] | None = None
+        self._started: Moment | None = None  # of this epoch
+        self._given: Given | None = None
+        self._bad: int | None = None  # the step at which a number was none; from then on nothing is saved
         self._kept_tables: dict[str, Any] | None = None
 
     def train(self) -> History:
         """All epochs from where `progress` stands."""
         history = History(list(self.progress.records))
+        if self.out is not None:
+            atomic.remove_leftovers(self.out)
         try:
             while self.progress.epoch < self.progress.epochs and not history.stopped_early:
                 history.stopped_early = self.epoch()
@@ -86,13 +94,23 @@ class Run:
         except (KeyboardInterrupt, SystemExit):
             self.save()
             raise
-        if history.stopped_early and self.best_weights is not None:
-            for name, best in self.best_weights.items():
-                self.model.weights[name][...] = best
         if self.last_good is None:
             self.save()
         history.checkpoint = self.last_good
+        if history.stopped_early and self.progress.best_weights is not None:
+            for name, best in self.progress.best_weights.items():
+                self.model.weights[name][...] = best
+            history.checkpoint = self._best_checkpoint() or self.last_good
         return history
+
+    def _best_checkpoint(self) -> Path | None:
+        """The checkpoint of the epoch whose weights are kept; None when it has been taken away."""
+        from symgrad.storage.checkpoint import checkpoint_name
+
+        if self.out is None:
+            return None
+        path = self.out / checkpoint_name(len(self.progress.records) - self.progress.waited)
+        return path if path.exists() else None
 
     def epoch(self) -> bool:
         """One epoch; whether training should stop early."""
@@ -112,13 +130,25 @@ class Run:
         )
         dtype = self.model.training.dtype
         tables = self._tables()
-        for first, last in steps.sliced(
-            tables, order, self.batch_size, progress.step, True, rates.astype(dtype), counts.astype(dtype), kept
-        ):
-            self._count(kept, first, last)
-            self.watch("steps", {"step": last, **progress.means(min(last * self.batch_size, progress.rows))})
+        rates, counts = rates.astype(dtype), counts.astype(dtype)
+        self._started = Moment.of(self.model, progress.step)
+        self._given = Given(self.arrays, tables, order, self.batch_size, rates, counts, kept)
+        slices = steps.sliced(tables, order, self.batch_size, progress.step, True, rates, counts, kept)
+        while self._advance(slices, kept):
+            seen = min(progress.step * self.batch_size, progress.rows)
+            self.watch("steps", {"step": progress.step, **progress.means(seen)})
         seconds = time.perf_counter() - started
         return self._finish(seconds)
+
+    def _advance(self, slices: Iterator[tuple[int, int]], kept: Mapping[str, np.ndarray]) -> bool:
+        """Run the next steps and count them, whatever signal comes: weights and progress belong together."""
+        with interrupts_held():
+            bounds = next(slices, None)
+            if bounds is not None:
+                self._count(kept, *bounds)
+        if self._bad is not None:
+            raise self._diverged(f"the loss is {kept['loss'][self._bad]}", self._bad)
+        return bounds is not None
 
     def _tables(self) -> dict[str, Any]:
         if self._kept_tables is None:
@@ -126,13 +156,13 @@ class Run:
         return self._kept_tables
 
     def _count(self, kept: Mapping[str, np.ndarray], first: int, last: int) -> None:
-        """Add steps to the running means; stop where the loss is no number."""
+        """Add steps to the running means; nothing is counted where the loss is no number."""
         progress = self.progress
         rows = np.minimum(self.batch_size, progress.rows - np.arange(first, last) * self.batch_size)
         bad = np.flatnonzero(~np.isfinite(kept["loss"][first:last]))
         if bad.size:
-            step = first + int(bad[0])
-            raise self._diverged(f"the loss is {kept['loss'][step]}", step)
+            self._bad = first + int(bad[0])
+            return
         for name, total in progress.sums.items():  # one by one, so that slices of any length give the same bits
             terms = np.concatenate([[total], kept[name][first:last] * rows])
             progress.sums[name] = float(np.add.accumulate(terms)[-1])
@@ -140,26 +170,31 @@ class Run:
 
     def _diverged(self, what: str, step: int) -> DivergenceError:
         kept_at = f"the last good checkpoint is {self.last_good}" if self.last_good else "there is no checkpoint yet"
+        assert self._started is not None and self._given is not None
+        found = cause(self.model, self._started, step, self._given)
+        if not found:
+            rate = self.model.training.optimizer.learning_rate
+            found = f"try a smaller learning rate (it is {rate:g}), and look for NaN in the data"
         return DivergenceError(
-            f"{what} in epoch {self.progress.epoch + 1}, step {step + 1} of {self.per_epoch}; "
-            f"training stopped and {kept_at}. "
-            f"Try a smaller learning rate (it is {self.model.training.optimizer.learning_rate:g}), "
-            f"and look for NaN in the data"
+            f"{what} in epoch {self.progress.epoch + 1}, step {step + 1} of {self.per_epoch}; {found}. "
+            f"Training stopped, {kept_at}"
         )
 
     def _finish(self, seconds: float) -> bool:
         progress = self.progress
-        for name, weight in self.model.weights.items():
+        for name, weight in {**self.model.weights, **self.model.state}.items():
             if not np.isfinite(weight).all():  # the last step's update: its loss was still a number
-                raise self._diverged(f"{name} is no longer finite", self.per_epoch - 1)
+                self._bad = self.per_epoch - 1
+                raise self._diverged(f"{name} is no longer finite", self._bad)
         record: dict[str, Any] = {"epoch": progress.epoch + 1, "seconds": seconds, **progress.means(progress.rows)}
         if self.validation is not None:
             values, _ = self.model.steps.evaluate(self.validation, 1000)
             record |= {f"val_{name}": value for name, value in values.items()}
-        progress.epoch, progress.step, progress.sums = progress.epoch + 1, 0, {}
-        progress.records.append(record)
-        stop = self._patient(record)
-        self.save(record)
+        with interrupts_held():
+            progress.epoch, progress.step, progress.sums = progress.epoch + 1, 0, {}
+            progress.records.append(record)
+            stop = self._patient(record)
+            self.save(record)
         self.watch("done", record)
         return stop
 
@@ -170,14 +205,14 @@ class Run:
         progress = self.progress
         if record["val_loss"] < progress.best:
             progress.best, progress.waited = record["val_loss"], 0
-            self.best_weights = {n: w.copy() for n, w in self.model.weights.items()}
+            progress.best_weights = {n: w.copy() for n, w in self.model.weights.items()}
         else:
             progress.waited += 1
         return progress.waited >= self.patience
 
     def save(self, record: Mapping[str, Any] | None = None) -> None:
         """A checkpoint of this moment, and the record in the history."""
-        if self.out is None or self.saved_at == (self.progress.epoch, self.progress.step):
+        if self.out is None or self._bad is not None or self.saved_at == (self.progress.epoch, self.progress.step):
             return
         from symgrad.training.saved import save_progress
 

@@ -13,14 +13,16 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from symgrad.calculus.simplify import simplify
-from symgrad.codegen.kernel import Machine, default_threads, flat
+from symgrad.codegen.kernel import Machine, check_indices, default_threads, flat
 from symgrad.codegen.program import Assembled, dtype_of
 from symgrad.codegen.stepping import assemble_training
+from symgrad.errors import BindingError
 from symgrad.expression import functions as f
 from symgrad.expression import sizes
-from symgrad.expression.node import Expr, leaves
-from symgrad.expression.ops import Constant
+from symgrad.expression.node import Expr, leaves, topological
+from symgrad.expression.ops import Constant, Scatter, Take
 from symgrad.training.clipping import clipped
+from symgrad.training.derived import forget
 
 if TYPE_CHECKING:
     from symgrad.training.model import Model
@@ -83,6 +85,7 @@ class Steps:
         self.dtype = model.training.dtype
         self.threads = model.threads or default_threads()
         plan = Plan(model, timed)
+        forget()
         self.rate, self.count, self.states = plan.rate, plan.count, plan.states
         self.machine = Machine(plan.program, plan.title)
         self.evaluation = self.machine
@@ -90,6 +93,9 @@ class Steps:
             self.evaluation = Machine(plan.evaluation, f"evaluation of {model.name}")
         self.scalars = list(plan.program.scalars)
         self.noise_key = 0  # what the noise of an epoch is drawn from
+        schedule = plan.program.schedule
+        computed = topological([*schedule.outputs.values(), *(value for _, value in schedule.updates)])
+        self._picked = [n for n in computed if isinstance(n.op, Take | Scatter)]
         self.spent: np.ndarray | None = None  # cycles by thread and stage, of a timed kernel
         if timed:
             self.spent = np.zeros((self.threads, len(plan.program.parts) + 1), np.int64)
@@ -103,8 +109,13 @@ class Steps:
                 model.state[name] = np.zeros(leaf.shape, self.dtype)
 
     def tables(self, arrays: Mapping[str, np.ndarray]) -> dict[str, np.ndarray | int]:
-        """The slots that stay the same over many steps: data, weights, state, constants."""
+        """The slots that stay the same over many steps: data, weights, state, constants.
+
+        Raises BindingError for positions out of range and for weights or state that the kernel, which takes addresses,
+        would run past the end of.
+        """
         self.prepare()
+        check_indices(self._picked, arrays, {self.model.batch: 1})
         values: dict[str, np.ndarray | int] = {}
         for machine in dict.fromkeys((self.machine, self.evaluation)):
             values |= self._table(machine.assembled, arrays)
@@ -117,13 +128,24 @@ class Steps:
             if name in arrays:
                 values[slot] = flat(arrays[name], dtype_of(leaf, self.dtype))
             elif name in self.model.weights:
-                values[slot] = self.model.weights[name].reshape(-1)
+                values[slot] = self._in_place(leaf, self.model.weights[name])
             elif name in self.model.state:
-                values[slot] = self.model.state[name].reshape(-1)
+                values[slot] = self._in_place(leaf, self.model.state[name])
         for slot, node in program.constants.items():
             assert isinstance(node.op, Constant)
             values[slot] = flat(node.op.array, dtype_of(node, self.dtype))
         return values
+
+    def _in_place(self, leaf: Expr, array: np.ndarray) -> np.ndarray:
+        """A tensor that the kernel reads and overwrites where it lies. Raises BindingError unless it is as declared."""
+        fits = isinstance(array, np.ndarray) and array.shape == leaf.shape and array.dtype == self.dtype
+        if not fits or not array.flags.c_contiguous or not array.flags.writeable:
+            found = f"{array.dtype} {array.shape}" if isinstance(array, np.ndarray) else type(array).__name__
+            raise BindingError(
+                f"{leaf.name} is trained as a contiguous {self.dtype} array of shape {leaf.shape}, but the model holds "
+                f"{found}; change it in place (model.weights[{leaf.name!r}][...] = values), or train from the start"
+            )
+        return array.reshape(-1)
 
     def buffers(self, batch_size: int, machine: Machine | None = None) -> dict[str, np.ndarray]:
         """Temporary buffers of a machine, the training one by default, that hold batches of up to a size."""

@@ -1,0 +1,181 @@
+"""Model files whose checksum is right and whose document is a stranger's: refused with file and reason, nothing is run.
+
+The header's own faults stand in test_storage_malformed.py; both tables are counted together.
+"""
+
+import ast
+import copy
+import time
+from pathlib import Path
+
+import numpy as np
+import pytest
+from test_storage_malformed import BAD
+
+import symgrad as sg
+from symgrad.storage import checkpoint
+from symgrad.training import saved
+
+WHOLE = [-1, 1.5, "3", None, True, [], 1 << 70]
+TEXT = [7, None, [], "two\nlines", "\x1b[2J", "\u202e", "x" * 1001]
+NAME = ["", "a b", "__x", "for", "x" * 65, "a;b", "\x1b[2J", 7, None, [], "os.system('true')"]
+SIZES = ["N", 5, None, [-1], [1.5], [None], [True], ["a b"], [[1]], [{"product": []}], [{"sum": [1, 2]}]]
+AXES = [[9], [-1], ["0"], [True], 0, None, [[0]]]
+
+# Where in the document, and what must not stand there.
+FIELDS = {
+    "format": [0, 2, None, "1", []],
+    "name": TEXT,
+    "source": TEXT,
+    "arguments": [[], "x", None, {"a b": 1}, {"a": [1]}, {"a": None}, {"a": "\n"}, {"__import__('os')": 1}],
+    "metrics": [None, "accuracy", {}, [], ["loss"], ["output"], ["a", "b"], ["x\ny"], ["x = 1; import os"], [7], ["é"], ["x" * 1001]],
+    "inputs": [0, 2, 99, *WHOLE],
+    "targets": [0, 2, 99, *WHOLE],
+    "expression": [None, [], "x", {}, {"nodes": []}, {"roots": []}, {"nodes": {}, "roots": []}, {"nodes": [], "roots": []}],
+    "expression.roots": [None, {}, [], [0], [-1] * 5, [1 << 40] * 5, ["0"] * 5, [True] * 5, [None] * 5],
+    "training": [None, [], "adam", {}],
+    "training.optimizer": ["magic", 7, None, ["adam"], "__import__"],
+    "training.learning_rate": [0, -1, "x", None, []],
+    "training.settings": [None, [], {"magic": 1}, {"beta1": "x"}, {"beta1": 2}, {"beta1": -1}],
+    "training.schedule": ["magic", 7, None, []],
+    "training.schedule_settings": [None, [], {"factor": 1}, {"x": "y"}],
+    "training.warmup": ["x", -1, True, [1]],
+    "training.batch_size": [0, *WHOLE[:-1]],
+    "training.epochs": WHOLE[:-1],
+    "training.dtype": ["float16", 32, None, "O", "float32\n"],
+    "training.clip_value": [0, -1, "x", True, []],
+    "training.clip_norm": [0, -1, "x", True, []],
+    "progress": [None, [], "x", {}],
+    **{f"progress.{name}": WHOLE for name in ("seed", "epochs", "rows", "epoch", "step", "waited")},
+    "progress.sums": [None, [], {"loss": "x"}, {"other": 1}, {"loss": 1}],
+    "progress.records": [None, {}, [1], [{}], [{"epoch": 1}], [{"epoch": 1, "loss": []}], [{"epoch": 2, "loss": 1}], []],
+    "progress.best": ["x", [], {}],
+    "about": [None, [], "x"],
+}  # fmt: skip
+# For a node of each kind: its parameters, and what must not stand there.
+NODES = {
+    "Variable": {"op": ["System", "os.system", "", None, [], "Op", "Leaf", "__class__"], "args": [None, "x", [99], [-1], [True], ["0"], [0]],
+                 "name": NAME, "shape": SIZES, "kind": ["float", 7, None], "normalized": [1, "x", None], "place": ["\x1b[2J", 7, "x" * 10_001],
+                 "dtype": ["O", "float64", "int64", "object", "x\n    import os", "f4_array(table, 0); import os #"]},
+    "Parameter": {"name": NAME, "shape": [*SIZES, ["N", 3], [4, 4]], "initializer": ["\n", 7, None], "extra": [1], "place": ["\n"]},
+    "Constant": {"dtype": ["O", "|O", "<c16", "|V8", "<U4", "", 7, None], "shape": [[-1], [1 << 40], "x", [2], ["N"]], "data": ["!!!", "AAA", "", 7, None]},
+    "Extent": {"size": [-1, 1.5, "a b", None, [], 3, True]},
+    "Elementwise": {"function": ["system", "eval", "", 7, None, "__class__"], "args": [[], [0] * 9, None]},
+    "Contraction": {"inputs": [[], [[0]], "x", [[0, 1, 2]] * 2, None], "output": [[99], ["x"], 0, None], "new": [[0], "x", [[0]], [[0, -1, 2]]], "args": [[], [0]]},
+    "Reduce": {"function": ["sum", "__class__", "", 7], "axes": AXES, "keep": [1, "x"], "args": [[], [0, 0]]},
+    "LogSumExp": {"axes": AXES, "keep": [1, None], "args": [[], [0, 0]]},
+    "Softmax": {"axes": AXES, "args": [[], [0, 0]]},
+    "Reshape": {"shape": [[13], [-1], [], "x", None, [12, "N"]], "args": [[], [0, 0]]},
+    "OneHot": {"classes": [-1, 0, "3", True, None, 1 << 50], "args": [[], [0, 0]]},
+    "Identity": {"size": [-1, "a b", 1.5, None, []], "args": [[0]]},
+    "Cast": {"kind": ["complex", "", 7, "object"], "args": [[], [0, 0]]},
+    "Named": {"name": NAME, "adjoint": [1, "x"], "args": [[], [0, 0]]},
+}  # fmt: skip
+
+
+def network():
+    """A model with a node of each of these kinds."""
+    x, y = sg.variable("x", ("N", 4)), sg.labels("y", ("N",), 3)
+    W, b = sg.parameter("W", (4, 3)), sg.parameter("b", (3,))
+    z = sg.relu(x @ W + b).named("z")
+    more = sg.mean(sg.max(x, axis=1)) + sg.sum(sg.reshape(W, (12,))) + sg.sum(sg.logsumexp(W, axis=0))
+    more = more + sg.mean(sg.one_hot(y, 3) @ sg.identity(3)) + 2.5 * sg.mean(x) + sg.mean(sg.cast(y, "real"))
+    training = sg.Training(sg.adam(0.01), batch_size=10, epochs=1)
+    return sg.Model([x], [y], sg.softmax(z), sg.softmax_cross_entropy(z, y) + more, [sg.accuracy], training)
+
+
+@pytest.fixture(scope="module")
+def good(tmp_path_factory):
+    """The contents of a checkpoint that nobody has touched."""
+    x = np.random.default_rng(0).normal(size=(20, 4))
+    history = network().fit(x, np.arange(20) % 3, out=tmp_path_factory.mktemp("run"))
+    return checkpoint.load(history.checkpoint)
+
+
+def table(document):
+    """(name of the case, path into the document, value) for every case."""
+    for place, values in FIELDS.items():
+        for value in values:
+            yield f"{place} = {value!r:.40}", place.split("."), value
+    for kind, parameters in NODES.items():
+        number = [node["op"] for node in document["expression"]["nodes"]].index(kind)
+        for parameter, values in parameters.items():
+            for value in values:
+                yield f"{kind}.{parameter} = {value!r:.40}", ["expression", "nodes", number, parameter], value
+
+
+def put(document, path, value):
+    changed = copy.deepcopy(document)
+    inner = changed
+    for step in path[:-1]:
+        inner = inner[step]
+    inner[path[-1]] = value
+    return changed
+
+
+def test_every_field_of_a_model_file_is_checked(good, tmp_path):
+    tensors, document = good
+    saved.model_of(tensors, document, tmp_path)
+    cases, accepted, path = list(table(document)), [], tmp_path / "model.safetensors"
+    for name, place, value in cases:
+        checkpoint.save(path, tensors, put(document, place, value))
+        started = time.perf_counter()
+        try:
+            saved.load_progress(path)
+        except sg.ModelError as problem:
+            message = str(problem)
+            assert str(path) in message and message.isprintable() and len(message) < 900, (name, message)
+        else:
+            accepted.append(name)
+        assert time.perf_counter() - started < 20, name  # no hang
+    assert accepted == []
+    assert len(cases) >= 400 and len(cases) + len(BAD) >= 480 and len({name for name, *_ in cases}) > 0.95 * len(cases)
+
+
+TITLES = [
+    'a""" ; __import__("os").system("touch canary") ; """', "a' ; open('canary', 'w') ; '", "a\\", 'a"', '"""', "{title}{0}{", "# x",
+    "</title><script>alert(1)</script>", "[/b]", "%s%n", "\\N{BULLET}", "\\x22\\x22\\x22",
+]  # fmt: skip
+
+
+@pytest.mark.parametrize("title", TITLES)
+def test_what_a_file_calls_its_model_stays_a_text_in_generated_source(good, title):
+    tensors, document = good
+    model = saved.model_of(tensors, put(document, ["name"], title), Path("m"))
+    docstring, *functions = ast.parse(model.source_text()).body
+    assert isinstance(docstring, ast.Expr) and isinstance(docstring.value, ast.Constant)
+    inside = [node for function in functions for node in ast.walk(function)]
+    assert functions and all(isinstance(function, ast.FunctionDef) for function in functions)
+    assert not any(isinstance(node, ast.Import) for node in inside)
+    assert "__import__" not in {node.id for node in inside if isinstance(node, ast.Name)}
+
+
+@pytest.mark.parametrize("shape", [(), (1,), (3, 4), (4, 3, 1), (2, 3)])
+def test_optimizer_state_of_another_shape_never_reaches_a_kernel(good, shape):
+    """The kernel takes addresses: it would read and write past the end of a smaller array."""
+    tensors, document = good
+    name = next(n for n in tensors if n.startswith("state.W"))
+    model = saved.model_of({**tensors, name: np.zeros(shape, "f4")}, document, Path("m"))
+    with pytest.raises(sg.BindingError, match="contiguous float32 array of shape"):
+        model.fit(np.zeros((20, 4)), np.zeros(20, int))
+
+
+@pytest.mark.parametrize(
+    "weight", [np.zeros((4, 3)), np.zeros((3, 4), "f4").T, np.zeros((4, 4), "f4"), [[0.0] * 3] * 4, np.broadcast_to(np.float32(0), (4, 3))]
+)  # fmt: skip
+def test_weights_put_in_place_of_the_models_own_are_refused_before_they_are_run_over(good, weight):
+    model = saved.model_of(*good, Path("m"))
+    model.weights["W"] = weight
+    with pytest.raises(sg.BindingError, match="W is trained as"):
+        model.fit(np.zeros((20, 4)), np.zeros(20, int))
+
+
+def test_positions_out_of_range_are_refused_before_training():
+    ids, t = sg.variable("ids", ("N",), dtype="int64"), sg.variable("t", ("N",))
+    table = sg.parameter("table", (5, 2))
+    output = sg.sum(sg.take(table, ids), axis=1)
+    model = sg.Model([ids], [t], output, sg.mean((output - t) ** 2), training=sg.Training(batch_size=2, epochs=1))
+    model.fit(np.array([0, 4]), np.zeros(2))
+    for bad in (5, -1, 1 << 40):
+        with pytest.raises(sg.BindingError, match=f"position {bad} of ids is out of range"):
+            model.fit(np.array([0, bad]), np.zeros(2))
