@@ -248,7 +248,7 @@ def matmul_twin(
 ) -> None:  # fmt: skip
     """The same product in NumPy, on flat arrays, with every index checked; for generated source that runs unjitted."""
     assert work.nbytes >= WORK_BYTES, f"work holds {work.nbytes} bytes, not {WORK_BYTES}"
-    assert runs == 1 or (b_col == 1 and 1 < runs and runs * depth <= RUNS)
+    assert runs == 1 or (b_col == 1 and runs > 1 and runs * depth <= RUNS)
     total = matrix(c, c_start, (rows, columns), (c_row, 1))
     for run in range(runs):
         left = matrix(a, a_start + run * a_run, (rows, depth), (a_row, a_col))

@@ -211,7 +211,7 @@ def reshape(g):
 
 def sliced(g):
     x, b = g.matrix()
-    n, m = x.shape
+    _n, m = x.shape
     v, c = g.real(fits=lambda e: e.ndim == 1)
     way = g.rng.integers(6)
     if way == 0:
@@ -262,7 +262,7 @@ def convolved(g):
 
 
 def linear_algebra(g):
-    x, _ = g.matrix(1.0)
+    _x, _ = g.matrix(1.0)
     n = int(g.rng.integers(1, 4))
     square = 0.3 * g.leaf((n, n)).expr + 2 * sg.identity(n)
     right = g.leaf((n,)).expr

@@ -78,8 +78,9 @@ def scalars_outside(node: Expr) -> Expr | None:
     if args[place].kind != "real":
         return None
     term = product_of(args[place])
-    inside = Term(type(term.number)(1), *({b: e for b, e in side.items() if b.shape} for side in (term.top, term.bottom)))
-    outside = Term(term.number, *({b: e for b, e in side.items() if not b.shape} for side in (term.top, term.bottom)))
+    sides = term.top, term.bottom
+    inside = Term(type(term.number)(1), *({b: e for b, e in side.items() if b.shape} for side in sides))
+    outside = Term(term.number, *({b: e for b, e in side.items() if not b.shape} for side in sides))
     nothing = outside.number == 1 and not outside.top and not outside.bottom
     if nothing or not (inside.top or inside.bottom):
         return None

@@ -123,7 +123,8 @@ def _overlap(notation: IndexNotation, node: Expr, at: list[Math], taken: list[st
     count, size = x.shape[op.axis : op.axis + 2]
     if isinstance(size, int) and op.stride == size and op.dilation == 1:  # windows side by side: one place for each
         i, whole_width = at[op.axis], sizes.same(sizes.times((count, size)), op.extent)
-        window, place = Call("floor", (Infix("/", (i, Number(str(size))), PRODUCT),)), Call("mod", (i, Number(str(size))))
+        each = Number(str(size))
+        window, place = Call("floor", (Infix("/", (i, each), PRODUCT),)), Call("mod", (i, each))
         value = notation.entry(x, [*at[: op.axis], window, place, *at[op.axis + 1 :]], taken)
         last = affine([], sizes.times((count, size)))
         return value if whole_width else _where(value, Infix("<", (i, last), RELATION))
