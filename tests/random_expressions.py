@@ -19,7 +19,7 @@ from symgrad.expression.scalars import COMPARISONS
 from symgrad.interpreter import evaluate_all
 
 MARGIN = 1e-3  # least distance of an argument from a kink or a jump
-FORCED_EACH = 4  # of every expression; with 200 expressions each operation comes at least 10 times
+FORCED_EACH = 5  # of every expression; with 200 expressions each operation comes at least 10 times
 GROWTH = 1  # operations besides the forced ones, more after failed attempts
 
 

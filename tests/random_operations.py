@@ -7,6 +7,7 @@ from random_scalars import MORE, SCALARS
 import symgrad as sg
 from symgrad.expression import node as nodes
 from symgrad.expression import ops
+from symgrad.expression.node import make
 
 
 def integer_comparison(g):
@@ -259,10 +260,11 @@ def convolved(g):
     row = g.leaf((size,)).expr
     g.used.add(row)
     g.add(sg.mean(sg.windows(row, 0, 2, stride) ** 2, axis=0), 3)
+    overlapping = make(ops.Overlap(0, 2 * size, stride, 1), sg.outer(row, g.leaf((2,)).expr))
+    g.add(overlapping / 2, 3)
 
 
 def linear_algebra(g):
-    _x, _ = g.matrix(1.0)
     n = int(g.rng.integers(1, 4))
     square = 0.3 * g.leaf((n, n)).expr + 2 * sg.identity(n)
     right = g.leaf((n,)).expr
@@ -275,7 +277,7 @@ def linear_algebra(g):
         lambda: sg.logdet(square) * right,
         lambda: sg.cholesky(square @ square.T) @ right,
     ]
-    for make_one in (found[way], found[(way + 1) % 5]):
+    for make_one in (found[way], found[(way + 1) % 5], found[(way + 3) % 5]):
         g.add(make_one() / 3, 3)
 
 
