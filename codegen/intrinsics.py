@@ -29,7 +29,8 @@ def data_pointer(context: Any, builder: ir.IRBuilder, kind: Any, value: ir.Value
 @intrinsic
 def matmul(  # type: ignore[no-untyped-def]
     typing_context,
-    a, a_start, a_row, a_col, b, b_start, b_row, b_col, c, c_start, c_row, rows, columns, depth, add, work,
+    a, a_start, a_row, a_col, b, b_start, b_row, b_col, c, c_start, c_row, rows, columns, depth, runs, a_run, b_run,
+    add, work,
 ):  # fmt: skip
     """C[rows, columns] = A[rows, depth] @ B[depth, columns] within flat arrays; see `tiles`."""
     if not (flat(a) and flat(b) and flat(c) and flat(work) and a.dtype == b.dtype == c.dtype):
@@ -40,7 +41,7 @@ def matmul(  # type: ignore[no-untyped-def]
     integer = types.int64
     signature = types.void(
         a, integer, integer, integer, b, integer, integer, integer, c, integer, integer, integer, integer, integer,
-        integer, work,
+        integer, integer, integer, integer, work,
     )  # fmt: skip
 
     def generate(context: Any, builder: ir.IRBuilder, signature: Any, arguments: Any) -> ir.Value:
@@ -51,8 +52,8 @@ def matmul(  # type: ignore[no-untyped-def]
             return builder.gep(builder.bitcast(data, pointer), [arguments[position + 1]])
 
         a_row, a_col, b_row, b_col = (arguments[i] for i in (2, 3, 6, 7))
-        scratch = builder.bitcast(data_pointer(context, builder, signature.args[15], arguments[15]), pointer)
-        values = [place(0), a_row, a_col, place(4), b_row, b_col, place(8), *arguments[10:15], scratch]
+        scratch = builder.bitcast(data_pointer(context, builder, signature.args[18], arguments[18]), pointer)
+        values = [place(0), a_row, a_col, place(4), b_row, b_col, place(8), *arguments[10:18], scratch]
         function = external(builder.module, name, ir.FunctionType(VOID, [value.type for value in values]))
         builder.call(function, values)
         return context.get_dummy_value()

@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING
 from symgrad.codegen.loops import Call, Let, Loop, Store
 from symgrad.codegen.lower import Scope
 from symgrad.codegen.names import product_text, size_text
-from symgrad.codegen.products import Grouped, as_product, grouped, strides_of
+from symgrad.codegen.products import Grouped, as_product, entries, grouped, strides_of
 from symgrad.codegen.views import View, row_strides, view
 from symgrad.expression.node import Expr
 from symgrad.expression.ops import Constant, Contraction
@@ -22,6 +22,7 @@ if TYPE_CHECKING:
     from symgrad.codegen.stages import Builder
 
 BLOCK = 56  # rows of a fused product computed at a time: a multiple of every tile's height
+SMALL = 1 << 16  # entries of a result that stays in the cache while it is added to
 Bounds = tuple[str, str]
 
 
@@ -88,29 +89,44 @@ class Multiplication:
         index, scope = self.builder.nest([self.op.output.index(i) for i in self.groups.batch], scope)
         return {self.op.output[axis]: name for axis, name in index.items()}, scope
 
+    def loops(self, scope: Scope) -> tuple[dict[int, str], Scope]:
+        """Loops over what is summed outside the tiles."""
+        names, scope = self.builder.inner([self.extent[i] for i in self.groups.loops], scope)
+        return dict(zip(self.groups.loops, names, strict=True)), scope
+
     def call(self, at: dict[int, str], rows: Bounds, columns: Bounds, goal: tuple[str, str, str], scope: Scope) -> None:
-        """The tiles' product over rows and columns into `goal` (buffer, start, row stride), summed over all depths."""
+        """The tiles' product over rows and columns into `goal` (buffer, start, row stride), summed over all depths.
+
+        Inside loops over what is summed (in `at`), or with these around the call.
+        """
         groups = self.groups
-        self._clear(goal, rows, columns, scope)
-        names, inner = self.builder.inner([self.extent[i] for i in groups.loops], scope)
-        first = "1" if not self._sure() else f"min(1, {' + '.join(names)})" if names else "0"
-        at = at | dict(zip(groups.loops, names, strict=True))
+        inside = all(i in at for i in groups.loops)
+        if not inside:
+            self._clear(goal, rows, columns, scope)
+        summed, inner = ({}, scope) if inside else self.loops(scope)
+        at = at | summed
+        names = [at[i] for i in groups.loops]
+        first = "1" if not self.sure() else f"min(1, {' + '.join(names)})" if names else "0"
         row, column, deep = groups.rows[-1], groups.columns[-1], groups.depth[-1]
         a_start, b_start = self.a.start(at | {row: rows[0]}), self.b.start(at | {column: columns[0]})
         a_strides = stride(self.a.strides[row]), stride(self.a.strides[deep])
         b_strides = stride(self.b.strides[deep]), stride(self.b.strides[column])
         depth = product_text([size_text(self.extent[i]) for i in groups.depth])
+        runs: tuple[str, ...] = ("1", "0", "0")
+        if groups.runs is not None:
+            apart = (stride(operand.strides[groups.runs]) for operand in (self.a, self.b))
+            runs = (size_text(self.extent[groups.runs]), *apart)
         arguments = (self.a.buffer, a_start, *a_strides, self.b.buffer, b_start, *b_strides, *goal, span(rows),
-                     span(columns), depth, first, "work")  # fmt: skip
+                     span(columns), depth, *runs, first, "work")  # fmt: skip
         inner.body.append(Call("matmul", arguments))
 
-    def _sure(self) -> bool:
+    def sure(self) -> bool:
         """Whether the loops over depths run at least once: a size such as N - 1 may be 0."""
         extents = [self.extent[i] for i in self.groups.loops]
         return all((isinstance(s, int) and s > 0) or isinstance(s, str) for s in extents)
 
     def _clear(self, goal: tuple[str, str, str], rows: Bounds, columns: Bounds, scope: Scope) -> None:
-        if self._sure():
+        if self.sure():
             return
         i, j = (self.builder.lowering.names.fresh(wish) for wish in "ij")
         store = Store(goal[0], f"{goal[1]} + {i}*{wrapped(goal[2])} + {j}", "real(0)")
@@ -119,8 +135,11 @@ class Multiplication:
 
 def products(builder: Builder, node: Expr) -> None:
     """A product whole into its buffer: a call of the tiles for each entry of the batch axes."""
-    work = Multiplication(builder, node, together=True)
-    at, scope = work.batch(Scope(builder.body))
+    work, scope = Multiplication(builder, node, together=True), Scope(builder.body)
+    summed: dict[int, str] = {}
+    if entries(node.shape) <= SMALL and work.groups.batch and work.sure():  # what is summed is read once, in order
+        summed, scope = work.loops(scope)
+    at, scope = work.batch(scope)
     rows, columns = work.bounds(work.groups.rows), work.bounds(work.groups.columns)
     strides = dict(zip(work.op.output, row_strides(node.shape), strict=True))
     row_stride = stride(strides[work.groups.rows[-1]])
@@ -128,7 +147,7 @@ def products(builder: Builder, node: Expr) -> None:
     terms += [product_text([wrapped(rows[0]), row_stride])] if rows[0] != "0" else []
     terms += [columns[0]] if columns[0] != "0" else []
     start = " + ".join(t for t in terms if t != "0") or "0"
-    work.call(at, rows, columns, (builder.lowering.buffer(node), start, row_stride), scope)
+    work.call(at | summed, rows, columns, (builder.lowering.buffer(node), start, row_stride), scope)
 
 
 def fused_product(builder: Builder, node: Expr) -> None:

@@ -99,15 +99,15 @@ class Panels:
         return function
 
     def define_pack_block(self) -> ir.Function:
-        """pack_block(b, b_row, b_col, work, depth, columns): B[depth, columns] as panels, one after the other."""
+        """pack_block(b, b_row, b_col, work, depth, columns, whole): B[depth, columns] as panels of `whole` rows."""
         parameters = [("b", self.pointer), ("b_row", I64), ("b_col", I64), ("work", self.pointer)]
-        parameters += [("depth", I64), ("columns", I64)]
+        parameters += [("depth", I64), ("columns", I64), ("whole", I64)]
         function, builder = define(self.module, f"{self.prefix}pack_block", VOID, parameters)
-        b, b_row, b_col, work, depth, columns = function.args
+        b, b_row, b_col, work, depth, columns, whole = function.args
         width = number(self.width)
         with loop(builder, number(0), columns, width) as j:
             wide = minimum(builder, width, builder.sub(columns, j))
-            panel = element(builder, work, (j, depth))
+            panel = element(builder, work, (j, whole))
             builder.call(self.pack, [element(builder, b, (j, b_col)), b_row, b_col, panel, width, depth, wide])
         builder.ret_void()
         return function

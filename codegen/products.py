@@ -16,6 +16,7 @@ from symgrad.expression.ops import Contraction
 from symgrad.expression.scalars import REAL
 from symgrad.expression.sizes import Size
 
+RUNS = 2048  # entries of a depth in several runs, at most; see `tiles.RUNS`
 TYPICAL = 128  # what a named size is taken for when work is weighed
 
 
@@ -70,6 +71,7 @@ class Grouped:
     depth: tuple[int, ...]
     batch: tuple[int, ...]  # a product for each of their values
     loops: tuple[int, ...]  # summed outside the tiles
+    runs: int | None = None  # summed by the tiles as runs of the depth
 
 
 Strides = Mapping[int, Size]
@@ -111,7 +113,17 @@ def grouped(
         columns = extended(columns, before(product.columns, b, a), [b])
     depth = _depth(product.depths, extent, a, b)
     batch = tuple(i for i in op.output if i not in rows and i not in columns)
-    return Grouped(tuple(rows), tuple(columns), depth, batch, tuple(i for i in product.depths if i not in depth))
+    loops = tuple(i for i in product.depths if i not in depth)
+    runs = _runs(loops, depth, extent, b[columns[-1]])
+    return Grouped(tuple(rows), tuple(columns), depth, batch, tuple(i for i in loops if i != runs), runs)
+
+
+def _runs(loops: Sequence[int], depth: Sequence[int], extent: Strides, column: Size) -> int | None:
+    """The innermost of the loops, where the tiles can go through it themselves."""
+    sizes_known = all(isinstance(extent[i], int) and extent[i] > 0 for i in (*loops[-1:], *depth))
+    if not loops or not sizes_known or not (isinstance(column, int) and column == 1):
+        return None
+    return loops[-1] if entries([extent[i] for i in (*depth, loops[-1])]) <= RUNS else None
 
 
 def _depth(depths: Sequence[int], extent: Strides, a: Strides, b: Strides) -> tuple[int, ...]:

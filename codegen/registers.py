@@ -1,6 +1,7 @@
 """The register tile: C[height, vectors·lanes] = [C +] A @ B with every accumulator in a vector register, as LLVM IR.
 
-One function for each height and vector count; the depth is a loop. This module must not know about blocks and panels.
+One function for each height and vector count; the depth is a loop, of `runs` runs that may lie apart. This module must
+not know about blocks and panels.
 """
 
 from llvmlite import ir  # type: ignore[import-untyped]
@@ -9,16 +10,17 @@ from symgrad.codegen.emit import BIT, I64, VOID, Vector, define, element, extern
 
 
 class RegisterTile:
-    """Emits one tile function: tile(a, a_row, a_col, b, b_row, c, c_row, depth, accumulate)."""
+    """Emits one tile function: tile(a, a_row, a_col, b, b_row, c, c_row, depth, accumulate, runs, a_run, b_run)."""
 
     def __init__(self, module: ir.Module, vector: Vector, height: int, vectors: int, has_fma: bool, name: str) -> None:
         self.vector, self.height, self.vectors, self.has_fma = vector, height, vectors, has_fma
         pointer = vector.scalar.as_pointer()
         parameters = [("a", pointer), ("a_row", I64), ("a_col", I64), ("b", pointer), ("b_row", I64)]
         parameters += [("c", pointer), ("c_row", I64), ("depth", I64), ("accumulate", BIT)]
+        parameters += [("runs", I64), ("a_run", I64), ("b_run", I64)]
         self.function, self.builder = define(module, name, VOID, parameters)
         start = self.emit_start()
-        self.emit_finish(start, self.emit_depth(start))
+        self.emit_finish(start, self.emit_runs(start))
 
     def cells(self) -> list[ir.Value]:
         """The addresses of the tile's vectors in C, row after row."""
@@ -46,10 +48,28 @@ class RegisterTile:
             start.append(register)
         return start
 
-    def emit_depth(self, start: list[ir.Value]) -> list[ir.Value]:
+    def emit_runs(self, start: list[ir.Value]) -> list[ir.Value]:
+        """The loop over runs of the depth; there is at least one."""
+        builder = self.builder
+        a, _, _, b, _, _, _, _, _, runs, a_run, b_run = self.function.args
+        before, body, done = builder.block, *(builder.append_basic_block(name) for name in ("run", "end"))
+        builder.branch(body)
+        builder.position_at_end(body)
+        run = builder.phi(I64, "run")
+        totals = [builder.phi(self.vector.type) for _ in start]
+        updated = self.emit_depth(totals, element(builder, a, (run, a_run)), element(builder, b, (run, b_run)))
+        following, latch = builder.add(run, number(1)), builder.block
+        for phi, first, last in [(run, number(0), following), *zip(totals, start, updated, strict=True)]:
+            phi.add_incoming(first, before)
+            phi.add_incoming(last, latch)
+        builder.cbranch(builder.icmp_signed("<", following, runs), body, done)
+        builder.position_at_end(done)
+        return updated
+
+    def emit_depth(self, start: list[ir.Value], a: ir.Value, b: ir.Value) -> list[ir.Value]:
         """The loop over k; its results. Leaves the builder where loop and empty loop meet, in need of phis."""
         builder = self.builder
-        a, a_row, a_col, b, b_row, _, _, depth, _ = self.function.args
+        _, a_row, a_col, _, b_row, _, _, depth, *_ = self.function.args
         rows = [opaque(builder, element(builder, a, (number(r), a_row))) for r in range(self.height)]
         before, body, done = builder.block, *(builder.append_basic_block(name) for name in ("depth", "done"))
         builder.cbranch(builder.icmp_signed("<", number(0), depth), body, done)

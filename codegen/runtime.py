@@ -40,7 +40,7 @@ def share(extent: int, threads: int, thread: int, grain: int) -> tuple[int, int]
     return min(part * thread, extent), min(part * (thread + 1), extent)
 
 
-def uniform(key: int, counter: int) -> np.float32:
+def uniform(key: int, counter: Any) -> Any:
     """A uniform number in [0, 1) of 24 bits: the counter, spread by a key, through the mixer of SplitMix64.
 
     Steele, Lea and Flood 2014 ("Fast splittable pseudorandom number generators"), figure 16.
@@ -53,7 +53,7 @@ def uniform(key: int, counter: int) -> np.float32:
     z = (z ^ (z >> np.uint64(30))) * np.uint64(0xBF58476D1CE4E5B9)
     z = (z ^ (z >> np.uint64(27))) * np.uint64(0x94D049BB133111EB)
     z = z ^ (z >> np.uint64(31))
-    return np.float32(np.int64(z >> np.uint64(40))) * np.float32(2.0**-24)
+    return np.float32(z >> np.uint64(40)) * np.float32(2.0**-24)
 
 
 def namespace(real: str) -> dict[str, Any]:

@@ -174,7 +174,8 @@ def _cost(node: Expr) -> int:
         return 1 if node.op.function in CHEAP else 8
     if isinstance(node.op, ops.Noise):
         return 8
-    return 0 if isinstance(node.op, Constant | Leaf | ops.Extent) else 1
+    free = Constant | Leaf | ops.Extent | ops.Slice | ops.Windows | ops.Range
+    return 0 if isinstance(node.op, free) else 1
 
 
 def _stored(roots: Sequence[Expr], order: Sequence[Expr]) -> set[Expr]:

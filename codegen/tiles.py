@@ -1,8 +1,9 @@
 """The matrix product of the native library, as LLVM IR: C[r, j] = sum over k of A[r, k] B[k, j].
 
-    symgrad_matmul_f32(a, a_row, a_col, b, b_row, b_col, c, c_row, rows, columns, depth, add, work)      and _f64
+    symgrad_matmul_f32(a, a_row, a_col, b, b_row, b_col, c, c_row, rows, columns, depth, runs, a_run, b_run, add, work)
 
-With `add` other than 0 the sum goes on from what C holds. Strides count elements; C has unit column stride. `work` is
+and _f64. The depth may come in several runs, a_run and b_run apart, if b_col is 1 and runs · depth at most RUNS. With
+`add` other than 0 the sum goes on from what C holds. Strides count elements; C has unit column stride. `work` is
 WORK_BYTES of scratch that no other thread uses. Nothing outside the three matrices is read or written; C may be
 uninitialised and must not overlap A or B.
 
@@ -36,6 +37,8 @@ WORK_BYTES = 64 + BLOCK_BYTES + STRIP_BYTES + STRIP_ROW * PANEL_BYTES
 HEIGHTS = {tallest: tuple(range(tallest, 0, -1)) for tallest in (14, 8, 6, 4)}  # every number of rows has its tile
 PACK_ROWS = 256  # with fewer rows than this, copying B costs more than it saves (measured: 128 lose 6 %)
 WAY_BYTES = 4096  # addresses this far apart share a set of every L1 cache in use: a tile's rows would evict each other
+
+RUNS = BLOCK_BYTES // (PANEL_BYTES * 2)  # depth of all runs together: a last narrow panel of B is copied for them
 
 Floats = NDArray[np.floating[Any]]
 
@@ -123,21 +126,24 @@ class Product:
         p = self.pointer
         parameters = [("height", I64), ("a", p), ("a_row", I64), ("a_col", I64), ("b", p), ("b_row", I64)]
         parameters += [("b_panel", I64), ("tail", p), ("c", p), ("c_row", I64), ("columns", I64), ("depth", I64)]
-        parameters += [("resume", BIT), ("spare", p)]
+        parameters += [("resume", BIT), ("spare", p), ("runs", I64), ("a_run", I64), ("b_run", I64)]
         function, builder = define(self.module, f"{self.prefix}strip", VOID, parameters)
-        height, a, a_row, a_col, b, b_row, b_panel, tail, c, c_row, columns, depth, resume, spare = function.args
+        height, a, a_row, a_col, b, b_row, b_panel, tail, c, c_row, columns, depth, resume, spare = function.args[:14]
+        runs, a_run, b_run = function.args[14:]
         width, exact = number(self.width), ir.Constant(BIT, 0)
         full = builder.sdiv(columns, width)
         with loop(builder, number(0), full, number(1)) as panel:
             here, there = element(builder, b, (panel, b_panel)), element(builder, c, (panel, width))
-            self.call_tile(builder, height, self.vectors, [a, a_row, a_col, here, b_row, there, c_row, depth, resume])
+            arguments = [a, a_row, a_col, here, b_row, there, c_row, depth, resume, runs, a_run, b_run]
+            self.call_tile(builder, height, self.vectors, arguments)
         done = builder.mul(full, width)
         left = builder.sub(columns, done)
         with builder.if_then(builder.icmp_signed(">", left, number(0))):
             there = builder.gep(c, [done])
             with builder.if_then(resume):
                 builder.call(self.panels.copy, [there, c_row, spare, width, height, left, exact])
-            arguments = [a, a_row, a_col, tail, width, spare, width, depth, resume]
+            arguments = [a, a_row, a_col, tail, width, spare, width, depth, resume, runs, a_run]
+            arguments.append(builder.mul(depth, width))
             narrow = builder.icmp_signed("<=", left, number(self.vector.lanes))
             with builder.if_else(narrow) as (one_vector, all_vectors):
                 with one_vector:
@@ -153,15 +159,22 @@ class Product:
         p = self.pointer
         parameters = [("a", p), ("a_row", I64), ("a_col", I64), ("b", p), ("b_row", I64), ("b_col", I64), ("c", p)]
         parameters += [("c_row", I64), ("rows", I64), ("columns", I64), ("depth", I64), ("resume", BIT)]
-        parameters += [("pack_a", BIT), ("pack_b", BIT), ("work", p)]
+        parameters += [("pack_a", BIT), ("pack_b", BIT), ("work", p), ("runs", I64), ("a_run", I64), ("b_run", I64)]
         function, builder = define(self.module, f"{self.prefix}block", VOID, parameters)
-        a, a_row, a_col, b, b_row, b_col, c, c_row, rows, columns, depth, resume, pack_a, pack_b, work = function.args
+        a, a_row, a_col, b, b_row, b_col, c, c_row, rows, columns, depth, resume, pack_a, pack_b, work = (
+            function.args[:15]
+        )
+        runs, a_run, b_run = function.args[15:]
         width, zero = number(self.width), number(0)
         full = builder.mul(builder.sdiv(columns, width), width)
         first = builder.select(pack_b, zero, full)
         b_here, rest = element(builder, b, (first, b_col)), builder.sub(columns, first)
-        builder.call(self.panels.pack_block, [b_here, b_row, b_col, work, depth, rest])
-        tail = element(builder, work, (builder.sub(full, first), depth))
+        whole = builder.mul(depth, runs)
+        with loop(builder, zero, runs, number(1)) as run:
+            source = element(builder, b_here, (run, b_run))
+            goal = element(builder, work, (run, builder.mul(depth, width)))
+            builder.call(self.panels.pack_block, [source, b_row, b_col, goal, depth, rest, whole])
+        tail = element(builder, work, (builder.sub(full, first), whole))
         b_here, b_step = builder.select(pack_b, work, b), builder.select(pack_b, width, b_row)
         b_panel = builder.select(pack_b, builder.mul(width, depth), width)
         packed = builder.gep(work, [number(BLOCK_BYTES // self.vector.item)])
@@ -174,7 +187,7 @@ class Product:
             with builder.if_then(pack_a):
                 builder.call(self.panels.pack, [a_here, a_col, a_row, packed, number(STRIP_ROW), depth, height])
             strip = [height, builder.select(pack_a, packed, a_here), row_step, column_step, b_here, b_step, b_panel]
-            strip += [tail, element(builder, c, (row, c_row)), c_row, columns, depth, resume, spare]
+            strip += [tail, element(builder, c, (row, c_row)), c_row, columns, depth, resume, spare, runs, a_run, b_run]
             builder.call(self.strip, strip)
             advance.append(height)
         builder.ret_void()
@@ -184,15 +197,19 @@ class Product:
         """The exported function: blocks of columns, and of the depth within them."""
         p = self.pointer
         parameters = [("a", p), ("a_row", I64), ("a_col", I64), ("b", p), ("b_row", I64), ("b_col", I64), ("c", p)]
-        parameters += [("c_row", I64), ("rows", I64), ("columns", I64), ("depth", I64), ("add", I64), ("work", p)]
+        parameters += [("c_row", I64), ("rows", I64), ("columns", I64), ("depth", I64)]
+        parameters += [("runs", I64), ("a_run", I64), ("b_run", I64), ("add", I64), ("work", p)]
         function, builder = define(self.module, symbol(self.dtype), VOID, parameters, internal=False)
-        a, a_row, a_col, b, b_row, b_col, c, c_row, rows, columns, depth, add, work = function.args
+        a, a_row, a_col, b, b_row, b_col, c, c_row, rows, columns, depth = function.args[:11]
+        runs, a_run, b_run, add, work = function.args[11:]
         adding = builder.icmp_signed("!=", add, number(0))
         aligned = builder.and_(builder.add(builder.ptrtoint(work, I64), number(63)), number(-64))
         work = builder.inttoptr(aligned, p)
         zero, wide = number(0), number(ROW_BYTES // self.vector.item)
         # No depth at all is one block of depth 0, which stores zeros.
-        needed = emit.ceiling_division(builder, depth, number(DEPTH_BLOCK))
+        several = builder.icmp_signed(">", runs, number(1))  # all runs are one block
+        most = builder.select(several, builder.add(depth, number(1)), number(DEPTH_BLOCK))
+        needed = emit.ceiling_division(builder, depth, most)
         blocks = builder.select(builder.icmp_signed(">", needed, zero), needed, number(1))
         size = emit.ceiling_division(builder, depth, blocks)
         pack_a, pack_b = self.emit_choice(builder, function.args)
@@ -203,35 +220,40 @@ class Product:
             part = minimum(builder, wide, builder.sub(columns, column))
             resume = builder.or_(builder.icmp_signed(">", block, zero), adding)
             arguments = [a_here, a_row, a_col, b_here, b_row, b_col, builder.gep(c, [column]), c_row, rows, part, deep]
-            builder.call(self.block, [*arguments, resume, pack_a, pack_b, work])
+            builder.call(self.block, [*arguments, resume, pack_a, pack_b, work, runs, a_run, b_run])
         builder.ret_void()
 
     def emit_choice(self, builder: ir.IRBuilder, arguments: list[ir.Value]) -> tuple[ir.Value, ir.Value]:
         """Whether strips of A and panels of B are copied before use."""
-        _, a_row, a_col, _, _, b_col, _, _, rows, columns, *_ = arguments
+        _, a_row, a_col, _, _, b_col, _, _, rows, columns, _, runs, *_ = arguments
+        single = builder.icmp_signed("<=", runs, number(1))
         zero, way = number(0), number(WAY_BYTES // self.vector.item)
         clash = builder.or_(
             builder.icmp_signed("==", builder.srem(a_row, way), zero),
             builder.icmp_signed("==", builder.srem(a_col, way), zero),
         )
         pack_a = builder.and_(clash, builder.icmp_signed(">=", columns, number(4 * self.width)))
+        pack_a = builder.and_(pack_a, single)
         pack_b = builder.or_(
             builder.icmp_signed("!=", b_col, number(1)),
-            builder.icmp_signed(">=", rows, number(PACK_ROWS)),
+            builder.and_(single, builder.icmp_signed(">=", rows, number(PACK_ROWS))),
         )
         return pack_a, pack_b
 
 
 def matmul_twin(
     a: Floats, a_start: int, a_row: int, a_col: int, b: Floats, b_start: int, b_row: int, b_col: int,
-    c: Floats, c_start: int, c_row: int, rows: int, columns: int, depth: int, add: int, work: Floats,
+    c: Floats, c_start: int, c_row: int, rows: int, columns: int, depth: int, runs: int, a_run: int, b_run: int,
+    add: int, work: Floats,
 ) -> None:  # fmt: skip
     """The same product in NumPy, on flat arrays, with every index checked; for generated source that runs unjitted."""
     assert work.nbytes >= WORK_BYTES, f"work holds {work.nbytes} bytes, not {WORK_BYTES}"
-    left = matrix(a, a_start, (rows, depth), (a_row, a_col))
-    right = matrix(b, b_start, (depth, columns), (b_row, b_col))
+    assert runs == 1 or (b_col == 1 and runs > 1 and runs * depth <= RUNS)
     total = matrix(c, c_start, (rows, columns), (c_row, 1))
-    total[...] = total + left @ right if add else left @ right
+    for run in range(runs):
+        left = matrix(a, a_start + run * a_run, (rows, depth), (a_row, a_col))
+        right = matrix(b, b_start + run * b_run, (depth, columns), (b_row, b_col))
+        total[...] = total + left @ right if add or run else left @ right
 
 
 def matrix(flat: Floats, start: int, shape: tuple[int, int], strides: tuple[int, int]) -> Floats:

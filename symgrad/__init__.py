@@ -49,7 +49,7 @@ _WHERE = {
     "symgrad.expression.convolution": (
         "windows conv2d conv1d max_pool2d average_pool2d max_pool1d average_pool1d global_average_pool2d"
     ),
-    "symgrad.expression.layers": "dropout batch_norm embedding attention",
+    "symgrad.expression.layers": "dropout batch_norm running_moments embedding attention",
     "symgrad.expression.recurrent": "scan lstm_cell gru_cell",
     "symgrad.expression.declare": "state noise",
     "symgrad.expression.forms": "in_training assigned training_form evaluation_form",

@@ -14,7 +14,8 @@ X, t, q = sg.variable("X", ("N", 3)), sg.variable("t", ("N",)), sg.variable("q",
 w, u, s = sg.parameter("w", (3,)), sg.parameter("u", (3,)), sg.parameter("s")
 z, k = sg.parameter("z", ("N", 4)), sg.labels("k", ("N",), classes=4)
 A, x, B = sg.parameter("A", ("n", "n")), sg.parameter("x", ("n",)), sg.parameter("B", (3, 3))
-LEAVES = {leaf.name: leaf for leaf in (X, t, q, w, u, s, z, k, A, x, B)}
+IMAGE, KERNEL = sg.variable("IMAGE", ("N", 5, 6, 2)), sg.parameter("KERNEL", (3, 2, 2, 4))
+LEAVES = {leaf.name: leaf for leaf in (X, t, q, w, u, s, z, k, A, x, B, IMAGE, KERNEL)}
 HIDDEN = sg.parameter("V", (3, 3)), sg.parameter("c", (3,))
 SCORES = (X @ w).named("a")
 LOGITS = (X @ sg.parameter("W", (3, 4)) + sg.parameter("b", (4,))).named("z")
@@ -168,6 +169,28 @@ TEXTS = [
     ("", "log(cosh(w))", "w + softplus(−2 w) − log(2)"),
     ("", "(w*u/u + s)/u", "(w + s) / u"),
     ("", "log((1 + erf(w))/2)", "logerfc(−w) − log(2)"),
+    ("", "w[::-1][::-1]", "w"),
+    ("", "concatenate((w, u))[3:]", "u"),
+    ("", "pad(w, (1, 2))[1:4]", "w"),
+    ("", "broadcast_to(w, (5, 3))[1:4]*B", "w ⊙ B"),
+    ("", "w[1:][1:]", "w[2:]"),
+    ("w", "sum(w[:1]**2) + sum(u[:2]*w[1:])", "∂w = concatenate(2 w[:1], u[:2])"),
+    ("IMAGE", "sum(conv2d(IMAGE, KERNEL)**2)",
+     "∂IMAGE = 2 [Σₗₘₒ (Σₚᵣₛ IMAGE[n,i + l − 2 + p,j + m − 1 + r,s] KERNEL[p,r,s,o]) [1 ≤ j\n"
+     "         + m ≤ 5] [2 ≤ i + l ≤ 4] KERNEL[2 − l,1 − m,k,o]]ₙᵢⱼₖ"),
+    ("KERNEL", "sum(IMAGE[:, :3, :2, 0]*conv2d(IMAGE, KERNEL)[:, :, :2, 0])",
+     "∂KERNEL = [Σₙₘₒ IMAGE[n,m + i,o + j,k] IMAGE[n,m,o,l] [l = 0] [0 ≤ o ≤ 1]]ᵢⱼₖₗ"),
+    ("IMAGE", "sum(max_pool2d(IMAGE, 2, 2)[:, :, :, 0])",
+     "∂IMAGE = [(1 [k = 0]\n"
+     "         / Σₗₘ [t₁[n,⌊i / 2⌋,l,⌊j / 2⌋,m,k]]) [t₁[n,⌊i / 2⌋,mod(i, 2),⌊j\n"
+     "         / 2⌋,mod(j, 2),k]] [i < 4]]ₙᵢⱼₖ\n"
+     "where\n"
+     "  t₁ = ([IMAGE[n,2 i + j,2 k + l,m]]ₙᵢⱼₖₗₘ = [maxₗₘ IMAGE[n,2 i + l,2 j + m,k]]ₙᵢⱼₖ)"),
+    ("", "pad(windows(B, 1, 2), ((1, 0), (0, 0), (0, 0)))", "[B[i − 1,j + k] [1 ≤ i ≤ 3]]ᵢⱼₖ"),
+    ("", "w + u**(2 - 2)", "w + 1"),
+    ("w", "sum(solve(B, w)**2)", "∂w = 2 (Bᵀ)⁻¹ B⁻¹ w"),
+    ("B", "logdet(B)", "∂B = (B⁻¹)ᵀ"),
+    ("B", "sum(tril(B)**2)/2", "∂B = [B[i,j] [i ≥ j]]ᵢⱼ"),
     ("w s", "sum(log(sqrt(s/(2*3.141592653589793))*exp(-s*(w - u)**2/2)))",
      "∂w = s (u − w)\n∂s = 3 / (2 s) − Σᵢ (w − u)² / 2"),
 ]  # fmt: skip

@@ -1,7 +1,7 @@
 """What random expressions grow by, tensors as wholes: products, sums, reductions, indices, shapes, names."""
 
 import numpy as np
-from random_pool import SIZES
+from random_pool import SIZES, TYPICAL
 from random_scalars import MORE, SCALARS
 
 import symgrad as sg
@@ -209,6 +209,106 @@ def reshape(g):
         g.add(sg.reshape(sg.reshape(x, (-1,)), x.shape) * x, b * b)
 
 
+def sliced(g):
+    x, b = g.matrix()
+    _n, m = x.shape
+    v, c = g.real(fits=lambda e: e.ndim == 1)
+    way = g.rng.integers(6)
+    if way == 0:
+        g.add(x[:, ::-1] * x, b * b)
+    elif way == 1:
+        g.add(x[::-1], b)
+    elif way == 2:
+        g.add(sg.pad(x, ((1, 0), (0, 2))), b)
+    elif way == 3 and isinstance(m, int) and m > 1:
+        g.add(x[:, 1:] - x[:, : m - 1], 2 * b)
+    elif way == 4 and isinstance(m, int):
+        g.add(x[:, m // 2], b)
+    elif v.ndim == 1:
+        g.add(v[None, ::-1], c)
+    else:
+        g.add(sg.flip(x, 0), b)
+    g.add(sg.flip(x, 1), b)
+
+
+def joined(g):
+    x, b = g.matrix()
+    way = g.rng.integers(3)
+    if way == 0:
+        g.add(sg.concatenate([x, sg.sin(x)], axis=1), max(b, 1))
+    elif way == 1:
+        g.add(sg.mean(sg.stack([x, x * x, -x], axis=1), axis=2), b + b * b)
+    else:
+        g.add(sg.concatenate([x[:, ::-1], x], axis=0), b)
+
+
+def convolved(g):
+    """Windows, a convolution, a pooling over small images."""
+    size = int(g.rng.integers(4, 7))
+    image = g.leaf((int(g.rng.integers(1, 3)), size, 5, 2)).expr
+    kernel = g.leaf((int(g.rng.integers(1, 4)), 2, 2, 3)).expr
+    g.used |= {image, kernel}
+    way = g.rng.integers(4)
+    stride, padding = int(g.rng.integers(1, 3)), ("valid", "same")[g.rng.integers(2)]
+    found = sg.conv2d(sg.tanh(image), kernel, stride, padding) / 8
+    if way == 0:
+        found = sg.average_pool2d(found, (1, 2), padding="same")
+    elif way == 1:
+        found = sg.max_pool2d(sg.sin(image), 2, (2, 1))
+    g.add(sg.mean(found, axis=(1, 2)), 3)
+    row = g.leaf((size,)).expr
+    g.used.add(row)
+    g.add(sg.mean(sg.windows(row, 0, 2, stride) ** 2, axis=0), 3)
+
+
+def linear_algebra(g):
+    _x, _ = g.matrix(1.0)
+    n = int(g.rng.integers(1, 4))
+    square = 0.3 * g.leaf((n, n)).expr + 2 * sg.identity(n)
+    right = g.leaf((n,)).expr
+    g.used |= {right}
+    way = g.rng.integers(5)
+    found = [
+        lambda: sg.solve(square, right),
+        lambda: sg.sum(sg.inverse(square), axis=1),
+        lambda: sg.determinant(square) * right / 20,
+        lambda: sg.logdet(square) * right,
+        lambda: sg.cholesky(square @ square.T) @ right,
+    ]
+    for make_one in (found[way], found[(way + 1) % 5]):
+        g.add(make_one() / 3, 3)
+
+
+def counted(g):
+    x, b = g.matrix()
+    columns = x.shape[1]
+    y = sg.arange(columns)
+    way = g.rng.integers(4)
+    if way == 0:
+        g.add(x * sg.cast(y, "real") / TYPICAL, b)
+    elif way == 1:
+        g.add(sg.tril(x), b)
+    elif way == 2:
+        g.add(sg.cumsum(x, 1) / TYPICAL, b)
+    else:
+        g.add(sg.where(sg.equal(y, 1), x, 0.5 * x), b)
+
+
+def product(g):
+    x, b = g.real(1.2, fits=lambda e: e.ndim > 0 and isinstance(e.shape[-1], int) and e.shape[-1] < 4)
+    if x.ndim and isinstance(x.shape[-1], int) and x.shape[-1] < 4:
+        g.add(sg.prod(x, axis=-1, keepdims=bool(g.rng.integers(2))), max(b, b**3))
+    else:
+        g.add(sg.prod(g.leaf((2, 3)).expr, axis=1), 3.4)
+
+
+def noisy(g):
+    """Leaves that a step of training gives: as any input here."""
+    x, b = g.matrix()
+    u, s = sg.noise(g.name("u"), x.shape), sg.state(g.name("s"), (1,))
+    g.add(x * u + s, 1.5 * b + 1.5)
+
+
 def array(g):
     x, b = g.matrix()
     if isinstance(x.shape[1], int):
@@ -241,6 +341,13 @@ TENSORS = [
     take,
     scatter,
     reshape,
+    sliced,
+    joined,
+    convolved,
+    linear_algebra,
+    counted,
+    product,
+    noisy,
     array,
     leaf,
 ]

@@ -28,8 +28,17 @@ LEAVES = {name: sg.variable(name, (5,)) for name in "abc"} | {
     "x": sg.variable("x", ("N", 3)),
     "y": sg.labels("y", (4,), classes=3),
 }
-NOT_IN_TEXT = {"plain adjoint": [make(ops.Named("delta_h", adjoint=True), LEAVES["v"])]}
-"""Examples of what a formula given as text cannot say: only the sweep names adjoints."""
+WINDOWS = sg.windows(LEAVES["m"], 1, 2)
+NOT_IN_TEXT = {
+    "plain adjoint": [make(ops.Named("delta_h", adjoint=True), LEAVES["v"])],
+    "slice of everything": [make(ops.Slice(0, 0, 1, 4), LEAVES["m"])],
+    "padding below windows": [make(ops.Pad(0, 1, 1, 6), WINDOWS), make(ops.Pad(2, 0, 2, 5), sg.windows(LEAVES["m"], 0, 2))],
+    "turned kernel": [
+        make(ops.Overlap(1, 4, 1, 1), sg.einsum("no,k->nok", LEAVES["m"], LEAVES["v"][:2])),
+        make(ops.Overlap(1, 6, 2, 1), sg.einsum("no,k->nok", LEAVES["m"][:, :2], LEAVES["v"][:3])),
+    ],
+}
+"""Examples of what a formula given as text cannot say: only the sweep names adjoints, and makes overlapping sums."""
 
 
 def examples(identity):

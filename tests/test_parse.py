@@ -72,7 +72,7 @@ f"{{x}}"
 f"{{open('{canary}', 'w')}}"
 "a" + "b"
 b"bytes"
-x[0]
+x[lambda: 0]
 x[open('{canary}', 'w')]
 x if x else x
 x and x
@@ -178,7 +178,7 @@ def test_limits(text):
     ("text", "column", "words"),
     [
         ("x + foo", 5, "foo is not declared; declared are: x, w"), ("x + sqr(x)", 5, "no function sqr"), ("x $ 1", 3, "not a formula"),
-        ("x + (1 2)", 6, "not a formula"), ("exp(x, axis=0)", 1, "exp"), ("x + x[0]", 5, "cannot stand in a formula"),
+        ("x + (1 2)", 6, "not a formula"), ("exp(x, axis=0)", 1, "exp"), ("x + {x}", 5, "cannot stand in a formula"),
         ("sum(x, dim=0)", 1, "no argument dim"), ("  x + foo", 5, "foo"), ("x + x**9999", 5, "integer powers"),
     ],
 )  # fmt: skip

@@ -18,7 +18,7 @@ from symgrad.codegen.threads import BARRIER
 INTEGER, POINTER = ctypes.c_int64, ctypes.c_void_p
 MATMUL = ctypes.CFUNCTYPE(
     None, POINTER, INTEGER, INTEGER, POINTER, INTEGER, INTEGER, POINTER, INTEGER, INTEGER, INTEGER, INTEGER, INTEGER,
-    POINTER,
+    INTEGER, INTEGER, INTEGER, POINTER,
 )  # fmt: skip
 DTYPES = ("float32", "float64")
 TOLERANCE = {"float32": 1e-5, "float64": 1e-12}
@@ -42,13 +42,13 @@ def products(request):
     linked = native.link(native.build(request.param), native.SYMBOLS)
     functions = {dtype: MATMUL(linked.addresses[tiles.symbol(dtype)]) for dtype in DTYPES}
 
-    def multiply(a, b, c, add=0):
+    def multiply(a, b, c, add=0, runs=(1, 0, 0)):
         def strides(matrix):
             return [stride // matrix.itemsize for stride in matrix.strides]
 
         functions[str(a.dtype)](
             a.ctypes.data, *strides(a), b.ctypes.data, *strides(b), c.ctypes.data, strides(c)[0],
-            *c.shape, a.shape[1], add, WORK.ctypes.data,
+            *c.shape, a.shape[1], *runs, add, WORK.ctypes.data,
         )  # fmt: skip
         return c
 
@@ -130,7 +130,7 @@ def test_twin_and_intrinsic_compute_the_same_product(addresses):
     @numba.njit(error_model="numpy")
     def kernel(a, b, c, work):
         old = flush()
-        matmul(a, 3, 1, 20, b, 2, 31, 1, c, 5, 33, 20, 31, 17, 0, work)
+        matmul(a, 3, 1, 20, b, 2, 31, 1, c, 5, 33, 20, 31, 17, 1, 0, 0, 0, work)
         restore(old)
 
     random = np.random.default_rng(10)
@@ -139,10 +139,10 @@ def test_twin_and_intrinsic_compute_the_same_product(addresses):
         c, twin = np.zeros(700, dtype), np.zeros(700, dtype)
         work = np.empty(tiles.WORK_BYTES // a.itemsize, dtype)
         kernel(a, b, c, work)
-        tiles.matmul_twin(a, 3, 1, 20, b, 2, 31, 1, twin, 5, 33, 20, 31, 17, 0, work)
+        tiles.matmul_twin(a, 3, 1, 20, b, 2, 31, 1, twin, 5, 33, 20, 31, 17, 1, 0, 0, 0, work)
         np.testing.assert_allclose(c, twin, rtol=TOLERANCE[dtype])
         with pytest.raises(AssertionError, match="of 700"):
-            tiles.matmul_twin(a, 0, 1, 20, b, 0, 31, 1, twin, 100, 33, 20, 31, 17, 0, work)
+            tiles.matmul_twin(a, 0, 1, 20, b, 0, 31, 1, twin, 100, 33, 20, 31, 17, 1, 0, 0, 0, work)
 
 
 def test_best_steps_use_compiled_heights_only():
@@ -187,3 +187,26 @@ def test_environment_chooses_the_processor_as_for_numba(environment):
     )
     expected = environment.get("NUMBA_CPU_NAME", llvm.get_host_cpu_name())
     assert run.stdout.startswith(f"{expected} 0 ")
+
+
+@pytest.mark.parametrize("dtype", DTYPES)
+def test_runs_of_the_depth_and_sums_that_go_on(products, dtype):
+    """The windows of a convolution: rows that overlap, a depth in runs a row of the image apart."""
+    random = np.random.default_rng(12)
+    for height, width, channels, columns in [(5, 9, 3, 7), (3, 4, 16, 16), (4, 31, 1, 33), (2, 15, 8, 1), (7, 8, 5, 48)]:
+        image = random.standard_normal((height, width, channels)).astype(dtype)
+        for size in (1, 2, 3):
+            for stride in (1, -1):
+                kernel = random.standard_normal((height, size * channels, columns)).astype(dtype)[::stride]
+                rows = width - size + 1
+                a = np.lib.stride_tricks.as_strided(
+                    image, (rows, size * channels), (channels * image.itemsize, image.itemsize)
+                )
+                runs = (height, width * channels, kernel.strides[0] // kernel.itemsize)
+                want = sum(a_run @ k for a_run, k in zip(
+                    [np.lib.stride_tricks.as_strided(i, a.shape, a.strides) for i in image], kernel, strict=True))  # fmt: skip
+                total = np.ones((rows, columns), dtype)
+                products(a, kernel[0], total, 0, runs)
+                np.testing.assert_allclose(total, want, rtol=1e3 * TOLERANCE[dtype], atol=10 * TOLERANCE[dtype])
+                products(a, kernel[0], total, 1, runs)
+                np.testing.assert_allclose(total, 2 * want, rtol=1e3 * TOLERANCE[dtype], atol=20 * TOLERANCE[dtype])

@@ -26,9 +26,9 @@ def curvature_products(loss: Expr, wrt: Sequence[Expr], along: Sequence[Expr], g
 
     >>> w, v = f.parameter("w", (2,)), f.variable("v", (2,))
     >>> print(curvature_products(f.sum(w**4), [w], [v], False)[0])
-    12 w² ⊙ v
+    12 v ⊙ w²
     >>> print(curvature_products(f.sum((w**2) ** 2), [w], [v], True)[0])
-    8 w² ⊙ v
+    8 v ⊙ w²
     """
     if not gauss_newton:
         return simplify(_hessian_product(loss, wrt, along))
@@ -37,7 +37,7 @@ def curvature_products(loss: Expr, wrt: Sequence[Expr], along: Sequence[Expr], g
     outer = cut(loss, dict(zip(inner, leaves, strict=True)))
     moved = [_forward(node, wrt, along) for node in inner]
     bent = _hessian_product(outer, leaves, moved)
-    back = {leaf: node for leaf, node in zip(leaves, inner, strict=True)}
+    back = dict(zip(leaves, inner, strict=True))
     weights = [cut(b, back) for b in bent]
     pulled = [_backward(node, wrt, weight) for node, weight in zip(inner, weights, strict=True)]
     return simplify([_total([p[i] for p in pulled], w) for i, w in enumerate(wrt)])

@@ -187,6 +187,26 @@ def square_of_root(node: Expr) -> Expr | None:
     return None
 
 
+def zeroth_power(node: Expr) -> Expr | None:
+    """a⁰ = 1, for every a."""
+    op = node.op
+    assert isinstance(op, Elementwise)
+    return repeat(as_expr(1.0), node) if op.function == "power" and number_of(node.args[1]) == 0 else None
+
+
+def selected_twice(node: Expr) -> Expr | None:
+    """where(c, where(c, a, b), d) = where(c, a, d), and so on the other side."""
+    op = node.op
+    assert isinstance(op, Elementwise)
+    if op.function != "where":
+        return None
+    condition, *sides = node.args
+    inner = [s.args[1 + i] if s.op == op and s.args[0] is condition else s for i, s in enumerate(sides)]
+    if inner == sides or any(a.shape != s.shape or a.kind != s.kind for a, s in zip(inner, sides, strict=True)):
+        return None
+    return make(op, condition, *inner)
+
+
 def selections_joined(node: Expr) -> Expr | None:
     """where(c, a, 0) + where(c, 0, b) = where(c, a, b), also when each has been multiplied by something finite."""
     assert isinstance(node.op, Elementwise)

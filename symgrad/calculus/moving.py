@@ -6,8 +6,9 @@ gradients of the parts of a split are put together by joining them.
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 
+from symgrad.calculus.arithmetic import Term, build, product_of, repeat
 from symgrad.expression import ops, sizes
 from symgrad.expression.node import Expr, make
 
@@ -71,33 +72,62 @@ def slices_compose(node: Expr) -> Expr | None:
     return make(ops.Slice(op.axis, start, x.op.step * op.step, op.count), x.args[0])
 
 
+def scalars_outside(node: Expr) -> Expr | None:
+    """What only moves entries, adds them up or solves for them lets numbers and scalars out."""
+    args, place = list(node.args), len(node.args) - 1
+    if args[place].kind != "real":
+        return None
+    term = product_of(args[place])
+    sides = term.top, term.bottom
+    inside = Term(type(term.number)(1), *({b: e for b, e in side.items() if b.shape} for side in sides))
+    outside = Term(term.number, *({b: e for b, e in side.items() if not b.shape} for side in sides))
+    nothing = outside.number == 1 and not outside.top and not outside.bottom
+    if nothing or not (inside.top or inside.bottom):
+        return None
+    args[place] = repeat(build(inside), args[place])
+    return repeat(build(outside.times(Term(top={make(node.op, *args): 1}))), node)
+
+
 def paddings_joined(node: Expr) -> Expr | None:
     """A sum of tensors, each among zeros where the others are not, is those tensors one after the other."""
     op = node.op
     assert isinstance(op, ops.Elementwise)
     if op.function != "add":
         return None
+    padded = {a: found for a in node.args if (found := _padded(a)) is not None}
     for axis in range(node.ndim):
-        tiles = _tiles(node.args, axis, node.shape[axis])
+        tiles = _tiles(padded, axis, node.shape[axis])
         if len(tiles) > 1:
-            joined = make(ops.Concatenate(axis), *(t.args[0] for t in tiles))
-            rest = [a for a in node.args if not any(a is t for t in tiles)]
-            if len(set(map(id, tiles))) == len(tiles):
-                return make(op, *rest, joined) if rest else joined
+            parts = (build(padded[t][1].times(Term(top={padded[t][0].args[0]: 1}))) for t in tiles)
+            joined = make(ops.Concatenate(axis), *parts)
+            rest = [a for a in node.args if a not in tiles]
+            return make(op, *rest, joined) if rest else joined
     return None
 
 
-def _tiles(args: Sequence[Expr], axis: int, extent: sizes.Size) -> list[Expr]:
+def _padded(x: Expr) -> tuple[Expr, Term] | None:
+    """A padded tensor and the scalars before it."""
+    term = product_of(x)
+    tensors = [b for b in term.top if b.shape]
+    if len(tensors) != 1 or term.top[tensors[0]] != 1 or any(b.shape for b in term.bottom):
+        return None
+    (padded,) = tensors
+    if not isinstance(padded.op, ops.Pad) or padded.op.step != 1:
+        return None
+    return padded, Term(term.number, {b: e for b, e in term.top.items() if b is not padded}, dict(term.bottom))
+
+
+def _tiles(padded: Mapping[Expr, tuple[Expr, Term]], axis: int, extent: sizes.Size) -> list[Expr]:
     """Padded tensors that cover an axis without a gap, in order; nothing when there are none."""
-    padded = [a for a in args if isinstance(a.op, ops.Pad) and a.op.axis == axis and a.op.step == 1]
+    starts = {a: p.op.start for a, (p, _) in padded.items() if p.op.axis == axis}  # type: ignore[attr-defined]
     found: list[Expr] = []
     place: sizes.Size = 0
     while not sizes.same(place, extent):
-        following = [a for a in padded if sizes.same(a.op.start, place)]  # type: ignore[attr-defined]
+        following = [a for a, start in starts.items() if sizes.same(start, place)]
         if len(following) != 1 or following[0] in found:
             return []
         found.append(following[0])
-        place = sizes.total([place, following[0].args[0].shape[axis]])
+        place = sizes.total([place, padded[following[0]][0].args[0].shape[axis]])
     return found
 
 

@@ -87,8 +87,11 @@ def _value(text: str, default: Any, name: str) -> Any:
     return text
 
 
-def find_model(name: str, parameters: Sequence[str]) -> Model:
-    """The model a person means, built. Raises NotFoundError, ModelError, ConfigurationError."""
+def find_model(name: str, parameters: Sequence[str], features: int | None = None) -> Model:
+    """The model a person means, built; an argument `features` that was not given takes the width of the data.
+
+    Raises NotFoundError, ModelError, ConfigurationError.
+    """
     function, short, path = _function(name)
     known = inspect.signature(function).parameters
     arguments: dict[str, Any] = {}
@@ -100,6 +103,8 @@ def find_model(name: str, parameters: Sequence[str]) -> Model:
                 f"{', '.join(f'{k}={p.default}' for k, p in known.items()) or 'none'}"
             )
         arguments[key] = _value(value, known[key].default, key)
+    if features is not None and "features" in known and "features" not in arguments:
+        arguments["features"] = features
     model = _guarded(path or name, lambda: function(**arguments))
     if not isinstance(model, Model):
         raise ModelError(f"{name}: model() returned {type(model).__name__}, not an sg.Model")

@@ -123,10 +123,12 @@ def train_command(request: Request) -> None:
         model, progress, about, out = _resumed(request)
         seed, epochs = progress.seed, request.epochs if request.epochs is not None else progress.epochs
     else:
-        model, progress, seed = find.find_model(request.model, request.parameters), None, request.seed or 0
         about = {"data": request.data, "label": request.label, "limit": request.limit, "validation": request.validation}
-        out, epochs = Path(request.out) if request.out else find.new_run(model.name), 0
+        progress, seed = None, request.seed or 0
     dataset = data.load(about.get("data"), about.get("label"))
+    if request.resume is None:
+        model = find.find_model(request.model, request.parameters, dataset.x_train.shape[1])
+        out, epochs = Path(request.out) if request.out else find.new_run(model.name), 0
     if about.get("limit"):
         dataset = dataset.limit(int(about["limit"]))
     held = about.get("validation")

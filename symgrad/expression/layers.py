@@ -43,31 +43,47 @@ def _noise_name(x: Expr) -> str:
     return next(name for name in ("u", *(f"u{i}" for i in range(2, len(taken) + 3))) if name not in taken)
 
 
+def running_moments(x: object, momentum: float = 0.99, name: str = "running") -> tuple[Expr, Expr]:
+    """Mean and variance of each column over all axes but the last, (columns,) each.
+
+    In training they are the batch's, and the states `{name}_mean` and `{name}_var` move towards them:
+    s' = momentum s + (1 - momentum) batch. In evaluation they are the states. Raises ShapeError, ExpressionError.
+
+    >>> mean, variance = running_moments(f.variable("x", ("N", 3)))
+    >>> mean.shape, variance.shape
+    ((3,), (3,))
+    """
+    value = as_expr(x)
+    if value.ndim < 2:
+        raise ShapeError(f"moments are of the columns of a batch, but {value.label} has {sizes.text(value.shape)}")
+    if not (isinstance(momentum, int | float) and 0 <= momentum < 1):
+        raise ExpressionError(f"the momentum of running moments is from 0 up to below 1, not {momentum!r}")
+    axes, columns = tuple(range(value.ndim - 1)), value.shape[-1:]
+    mean = f.mean(value, axes).named(f"{name}_batch_mean")
+    variance = f.mean((value - mean) ** 2, axes).named(f"{name}_batch_var")
+    kept = state(f"{name}_mean", columns), state(f"{name}_var", columns, initial=1.0)
+    found = []
+    for old, batch in zip(kept, (mean, variance), strict=True):
+        found.append(in_training(assigned(batch, old, momentum * old + (1 - momentum) * batch), old))
+    return found[0], found[1]
+
+
 def batch_norm(
     x: object, gain: object = 1, bias: object = 0, momentum: float = 0.99, eps: float = 1e-3, name: str = "bn"
 ) -> Expr:
     """gain (x - mean) / √(variance + eps) + bias over all axes but the last (Ioffe and Szegedy 2015, algorithm 1).
 
-    In training mean and variance are the batch's, and the states `{name}_mean` and `{name}_var` move towards them:
-    s' = momentum s + (1 - momentum) batch. In evaluation they are the states. Raises ShapeError, ExpressionError.
+    Mean and variance are `running_moments`: the batch's in training, the states `{name}_mean` and `{name}_var` in
+    evaluation. Raises ShapeError, ExpressionError.
 
     >>> batch_norm(f.variable("x", ("N", 3)), f.parameter("g", (3,)), f.parameter("b", (3,))).shape
     ('N', 3)
     """
-    value = as_expr(x)
-    if value.ndim < 2:
-        raise ShapeError(f"batch_norm wants a batch of rows, but {value.label} has shape {sizes.text(value.shape)}")
-    if not (isinstance(eps, int | float) and eps > 0 and isinstance(momentum, int | float) and 0 <= momentum < 1):
-        raise ExpressionError(f"batch_norm: eps is above 0 and 0 <= momentum < 1, not {eps!r} and {momentum!r}")
-    axes, columns = tuple(range(value.ndim - 1)), value.shape[-1:]
-    mean = f.mean(value, axes).named(f"{name}_batch_mean")
-    variance = f.mean((value - mean) ** 2, axes).named(f"{name}_batch_var")
-    kept = state(f"{name}_mean", columns), state(f"{name}_var", columns, initial=1.0)
-    normal = (value - mean) / f.sqrt(variance + eps)
-    for old, batch in zip(kept, (mean, variance), strict=True):
-        normal = assigned(normal, old, momentum * old + (1 - momentum) * batch)
-    chosen = in_training(normal, (value - kept[0]) / f.sqrt(kept[1] + eps))
-    scaled = chosen if isinstance(gain, int | float) and gain == 1 else as_expr(gain) * chosen
+    if not (isinstance(eps, int | float) and eps > 0):
+        raise ExpressionError(f"batch_norm: eps is a number above 0, not {eps!r}")
+    mean, variance = running_moments(x, momentum, name)
+    normal = (as_expr(x) - mean) / f.sqrt(variance + eps)
+    scaled = normal if isinstance(gain, int | float) and gain == 1 else as_expr(gain) * normal
     return scaled if isinstance(bias, int | float) and bias == 0 else scaled + bias
 
 

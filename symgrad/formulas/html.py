@@ -103,6 +103,8 @@ def _write(tree: Math) -> str:
             return _row(_sign(SIGNS.get(sign, sign)).join(map(_write, parts)))
         case Negative(part):
             return _row(_sign("−"), _write(part))
+        case Call("floor", (part,)):
+            return _fence("⌊", _write(part), "⌋")
         case Call("abs", (part,)):
             return _fence("|", _write(part), "|")
         case Call("sqrt", (part,)):

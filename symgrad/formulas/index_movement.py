@@ -32,6 +32,7 @@ Writer = Callable[["IndexNotation", Expr, list[Math], list[str]], Math]
 
 def affine(terms: list[tuple[int, Math]], start: Size = 0) -> Math:
     """Σ factor · index + start, as it is written: 2 o + p, n - 1 - i."""
+    terms = _put_together(terms)
     number = start if isinstance(start, int) else 0
     parts: list[tuple[int, Math]] = [] if isinstance(start, int) else [(1, scalar.size(start))]
     for factor, index in terms:
@@ -52,6 +53,17 @@ def affine(terms: list[tuple[int, Math]], start: Size = 0) -> Math:
     return total if not number else Infix("+" if number > 0 else "-", (total, Number(str(abs(number)))), SUM)
 
 
+def _put_together(terms: list[tuple[int, Math]]) -> list[tuple[int, Math]]:
+    """s ⌊i/s⌋ + i mod s is i."""
+    for factor, window in terms:
+        match window:
+            case Call("floor", (Infix("/", (i, Number(size))),)) if size == str(factor):
+                if (1, Call("mod", (i, Number(size)))) in terms:
+                    rest = [t for t in terms if t not in ((factor, window), (1, Call("mod", (i, Number(size)))))]
+                    return [(1, i), *rest]
+    return terms
+
+
 def _slice(notation: IndexNotation, node: Expr, at: list[Math], taken: list[str]) -> Math:
     op = node.op
     assert isinstance(op, ops.Slice)
@@ -66,6 +78,8 @@ def _pad(notation: IndexNotation, node: Expr, at: list[Math], taken: list[str]) 
     i, extent = at[op.axis], x.shape[op.axis]
     if op.step == 1 and isinstance(op.start, int):
         value = notation.entry(x, [*at[: op.axis], affine([(1, i)], -op.start), *at[op.axis + 1 :]], taken)
+        if isinstance(extent, int) and extent == 1:
+            return _where(value, Infix("=", (i, Number(str(op.start))), RELATION))
         last = affine([], sizes.shifted(extent, op.start - 1))
         return _where(value, Infix("<=", (Number(str(op.start)), i, last), RELATION))
     (letter,) = notation.fresh(x, [op.axis], taken)
@@ -106,6 +120,14 @@ def _windows(notation: IndexNotation, node: Expr, at: list[Math], taken: list[st
 def _overlap(notation: IndexNotation, node: Expr, at: list[Math], taken: list[str]) -> Math:
     op, x = node.op, node.args[0]
     assert isinstance(op, ops.Overlap)
+    count, size = x.shape[op.axis : op.axis + 2]
+    if isinstance(size, int) and op.stride == size and op.dilation == 1:  # windows side by side: one place for each
+        i, whole_width = at[op.axis], sizes.same(sizes.times((count, size)), op.extent)
+        each = Number(str(size))
+        window, place = Call("floor", (Infix("/", (i, each), PRODUCT),)), Call("mod", (i, each))
+        value = notation.entry(x, [*at[: op.axis], window, place, *at[op.axis + 1 :]], taken)
+        last = affine([], sizes.times((count, size)))
+        return value if whole_width else _where(value, Infix("<", (i, last), RELATION))
     letters = notation.fresh(x, [op.axis, op.axis + 1], taken)
     o, k = map(Symbol, letters)
     value = notation.entry(x, [*at[: op.axis], o, k, *at[op.axis + 1 :]], [*taken, *letters])

@@ -85,6 +85,8 @@ def _write(tree: Math) -> str:
             return SIGNS[sign].join(map(_write, parts))
         case Negative(part):
             return "-" + _write(part)
+        case Call("floor", (part,)):
+            return rf"\left\lfloor {_write(part)} \right\rfloor"
         case Call("abs", (part,)):
             return rf"\left|{_write(part)}\right|"
         case Call("sqrt", (part,)):

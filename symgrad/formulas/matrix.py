@@ -11,6 +11,7 @@ from dataclasses import replace
 from symgrad.expression import ops
 from symgrad.expression.node import Expr, make
 from symgrad.expression.ops import Contraction
+from symgrad.expression.scalars import BOOLEAN
 from symgrad.formulas import matrix_movement, scalar
 from symgrad.formulas.index import IndexNotation, letters_for
 from symgrad.formulas.tree import PRODUCT, Call, Entries, Infix, Math, Over, Symbol, Transpose
@@ -40,6 +41,8 @@ class MatrixNotation:
         return WRITERS[type(op)](self, node)
 
     def _elementwise(self, node: Expr, function: str) -> Math:
+        if any(_counts(a) for a in node.args):
+            return self.indexed(node)  # places are compared: i ≥ j says it
         args = node.args if function == "where" else [self._scalar(a) for a in node.args]
         parts = [scalar.counted(self.math(a), a, node) for a in args]
         if function == "where":
@@ -60,6 +63,12 @@ class MatrixNotation:
         letters = notation.letters(node)
         entry = notation.entry(node, [Symbol(c) for c in letters], letters, top=True)
         return Entries(entry, tuple(letters)) if letters else entry
+
+
+def _counts(x: Expr) -> bool:
+    """Whether a condition compares places."""
+    below = [a.args[0] if isinstance(a.op, ops.Reshape) else a for a in x.args]
+    return isinstance(x.op, ops.Elementwise) and x.kind == BOOLEAN and any(isinstance(a.op, ops.Range) for a in below)
 
 
 def _spread(x: Expr) -> bool:

@@ -46,14 +46,14 @@ def _slice(notation: MatrixNotation, node: Expr) -> Math:
 
 
 def reshape(notation: MatrixNotation, node: Expr) -> Math:
-    """One entry along an axis, x[:, 2]; a vector as a column, which matrix notation takes it for anyway; or a call."""
+    """One entry along an axis, x[:, 2]; what was solved for a vector; or a call."""
     x = node.args[0]
     if isinstance(x.op, ops.Slice) and x not in notation.atoms and _rest(x.shape) == node.shape:
         base, places = _sliced(notation, x)
         single = [p.split(":")[0] or "0" if _one(s) and p != ":" else p for p, s in zip(places, x.shape, strict=True)]
         if all(p == ":" or not _one(s) or ":" not in p for p, s in zip(single, x.shape, strict=True)):
             return Indexed(notation.math(base), tuple(map(Words, single)))
-    if {x.ndim, node.ndim} == {1, 2} and max(x.shape, node.shape, key=len)[1:] == (1,):
+    if isinstance(x.op, ops.Solve) and node.ndim == 1:
         return notation.math(x)
     return Call("reshape", (notation.math(x), scalar.shape(node.shape)))
 
@@ -86,7 +86,9 @@ def _inverse(notation: MatrixNotation, node: Expr) -> Math:
 
 
 def _solve(notation: MatrixNotation, node: Expr) -> Math:
-    a, b = (notation.math(x) for x in node.args)
+    right = node.args[1]
+    column = isinstance(right.op, ops.Reshape) and right.args[0].ndim == 1  # matrix notation takes vectors for columns
+    a, b = notation.math(node.args[0]), notation.math(right.args[0] if column else right)
     return Infix("@", (Power(a, Number("-1")), b), PRODUCT)
 
 

@@ -52,6 +52,8 @@ def write(tree: Math) -> str:
             return "−" + write(part)
         case Call("abs", (part,)):
             return f"|{write(part)}|"
+        case Call("floor", (part,)):
+            return f"⌊{write(part)}⌋"
         case Call("sqrt", (Number() | Symbol("pi") as part,)):
             return f"√{write(part)}"
         case Call(function, parts):

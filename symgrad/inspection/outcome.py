@@ -45,6 +45,17 @@ def outcome(
     return Outcome(place, records, dataset, x, y, values, output)
 
 
+def probabilities(model: Model, output: np.ndarray) -> np.ndarray | None:
+    """A probability for each class, (rows, classes); None for a model that tells no classes apart.
+
+    The one output of a yes-or-no model is that of the second class.
+    """
+    rows = output.reshape(len(output), -1)
+    if model.classes == 2 and rows.shape[1] == 1:
+        rows = np.concatenate([1 - rows, rows], axis=1)
+    return rows if model.classes and rows.shape[1] == model.classes else None
+
+
 def confusion(output: np.ndarray, truth: np.ndarray) -> np.ndarray | None:
     """Counts of truth against prediction, (classes, classes); None when the output does not tell classes apart."""
     if output.ndim != 2 or output.shape[1] < 2 or truth.dtype.kind not in "iu" or truth.ndim != 1:

@@ -16,7 +16,7 @@ import numpy as np
 
 from symgrad.errors import BindingError, ConfigurationError, ModelError
 from symgrad.expression import binding, sizes
-from symgrad.expression.forms import training_form
+from symgrad.expression.forms import evaluation_form, training_form
 from symgrad.expression.node import Expr, leaves, topological
 from symgrad.expression.ops import Leaf, Named, Parameter, State, Variable
 from symgrad.training import initializers
@@ -92,7 +92,7 @@ class Model:
                     f"the model uses {leaf.name}, declared at {leaf.op.place}, which is neither an "
                     f"input nor a target: list it in inputs="
                 )
-        lacking = set(leaves([self.output])) & {t.name for t in self.targets}
+        lacking = set(leaves([evaluation_form(self.output)])) & {t.name for t in self.targets}
         if lacking:
             raise ModelError(
                 f"the output depends on the target {', '.join(sorted(lacking))}, which is not known when predicting"
@@ -102,6 +102,12 @@ class Model:
     def parameters(self) -> dict[str, Expr]:
         """The trained leaves by name, in order of use."""
         return {n: leaf for n, leaf in leaves([self.output, self.loss]).items() if isinstance(leaf.op, Parameter)}
+
+    @property
+    def classes(self) -> int:
+        """How many classes the model tells apart; 0 for one whose first target is no label."""
+        op = self.targets[0].op if self.targets else None
+        return op.classes if isinstance(op, Variable) else 0
 
     @cached_property
     def states(self) -> dict[str, Expr]:

@@ -7,16 +7,18 @@ dtype, so that what overflows in float32 is found too.
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+import math
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
+from symgrad.codegen.runtime import uniform
 from symgrad.errors import SymgradError
-from symgrad.expression import binding
+from symgrad.expression import binding, sizes
 from symgrad.expression.node import Expr, leaves, topological
-from symgrad.expression.ops import Elementwise, Leaf, Parameter, State, Variable
+from symgrad.expression.ops import Elementwise, Leaf, Noise, Parameter, State, Variable
 from symgrad.formulas import formula
 from symgrad.interpreter import DTYPES, TABLE, sizes_in
 
@@ -108,13 +110,14 @@ def _first(model: Model, step: int, given: Given) -> str:
         return "its operation could not be found"
     rows = given.order[step * given.batch_size : (step + 1) * given.batch_size]
     own = {**model.weights, **model.state}
+    own |= _noise(model, [n for n in order if isinstance(n.op, Noise)], step, given.batch_size, len(rows))
     own |= {model.steps.rate.name: given.rates[step], model.steps.count.name: given.counts[step]}
     known = leaves(roots)
     values: dict[Expr, np.ndarray] = {}
     try:
         arrays = {n: given.arrays[n][rows] if n in given.arrays else own[n] for n in known}
         bound, extents = binding.bind(known, arrays, sizes_in(order))
-    except (KeyError, SymgradError):  # noise, which is drawn in the kernel
+    except (KeyError, SymgradError):
         return "its operation could not be found"
     most = float(np.finfo(model.training.dtype).max)
     with np.errstate(all="ignore"):
@@ -127,6 +130,20 @@ def _first(model: Model, step: int, given: Given) -> str:
             if len(bad):
                 return _sentence(model, node, tuple(map(int, bad[0])), values, rows)
     return "its operation could not be found"
+
+
+def _noise(model: Model, noise: Sequence[Expr], step: int, batch_size: int, rows: int) -> Tensors:
+    """What the kernel draws in a step, again: the counters are places in the epoch."""
+    drawn = [leaf for leaf in model.steps.machine.assembled.schedule.inputs.values() if isinstance(leaf.op, Noise)]
+    found = {}
+    for leaf in noise:
+        shape = tuple(sizes.bind(s, {model.batch: rows}) for s in leaf.shape)
+        batched = leaf.shape[:1] == (model.batch,)
+        first = step * batch_size * math.prod(shape[1:]) if batched else step * math.prod(shape)
+        with np.errstate(over="ignore"):
+            counters = (first + np.arange(math.prod(shape))).astype(np.uint64)
+            found[leaf.name] = uniform(model.steps.noise_key + drawn.index(leaf), counters).reshape(shape)
+    return found
 
 
 def _sentence(model: Model, node: Expr, place: tuple[int, ...], values: Mapping[Expr, np.ndarray], rows: Any) -> str:
