@@ -151,5 +151,5 @@ def interrupts_held() -> Iterator[None]:
         for number, handler in kept.items():
             signal.signal(number, handler)
         if held:
-            number, frame = held[-1]
-            kept[signal.Signals(number)](number, frame)
+            last, frame = held[-1]
+            kept[signal.Signals(last)](last, frame)

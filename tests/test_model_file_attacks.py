@@ -13,6 +13,7 @@ import pytest
 from test_storage_malformed import BAD
 
 import symgrad as sg
+from symgrad.expression.serialize import expression_to_json
 from symgrad.storage import checkpoint
 from symgrad.training import saved
 
@@ -130,6 +131,34 @@ def test_every_field_of_a_model_file_is_checked(good, tmp_path):
         assert time.perf_counter() - started < 20, name  # no hang
     assert accepted == []
     assert len(cases) >= 400 and len(cases) + len(BAD) >= 480 and len({name for name, *_ in cases}) > 0.95 * len(cases)
+
+
+HEAVY = {
+    "many names": lambda i: {"op": "Extent", "args": [], "size": {"sum": [[i, f"N{i}", "M", "K"], [1, "A", f"B{i}"]]}},
+    "long sums": lambda i: {"op": "Extent", "args": [], "size": {"sum": [[j, f"N{j}", f"K{i}"] for j in range(12)]}},
+    "too many nodes": lambda i: {"op": "Extent", "args": [], "size": f"N{i}"},
+}
+
+
+@pytest.mark.parametrize("name", HEAVY)
+def test_a_document_that_would_take_minutes_to_read_is_refused(good, tmp_path, name):
+    tensors, document = good
+    nodes = document["expression"]["nodes"]
+    heavy = [HEAVY[name](i) for i in range(60_000 if name == "too many nodes" else 20_000)]
+    changed = put(document, ["expression", "nodes"], [*nodes, *heavy])
+    started = time.process_time()
+    with pytest.raises(sg.ModelError, match="sizes with more arithmetic|at most"):
+        saved.model_of(tensors, changed, tmp_path)
+    assert time.process_time() - started < 15  # without the limit a minute
+
+
+def test_what_could_not_be_read_back_is_not_written(tmp_path):
+    x = sg.variable("x", ("N",))
+    deep = x
+    for _ in range(50_001):
+        deep = deep + 1
+    with pytest.raises(sg.ExpressionError, match="at most 50,000 operations"):
+        expression_to_json([deep])
 
 
 TITLES = [

@@ -28,7 +28,7 @@ from symgrad.storage import checkpoint
 from symgrad.training import saved
 
 # Who may be imported while something is read for the first time: the standard library, and what symgrad is made of.
-LIBRARIES = {*sys.stdlib_module_names, "symgrad", "numpy", "sympy", "mpmath", "safetensors", "PIL"}
+LIBRARIES = {*sys.stdlib_module_names, "symgrad", "numpy", "llvmlite", "sympy", "mpmath", "safetensors", "PIL"}
 LIBRARIES |= {"gmpy", "gmpy2", "flint", "org"}  # what SymPy and pickle look for and do without
 # Looking things up; and a syntax tree is made of the header of an array and of a formula.
 HARMLESS = {"open to read", "os.listdir", "os.scandir", "object.__getattr__", "object.__setattr__", "sys._getframe"}

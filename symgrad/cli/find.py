@@ -153,7 +153,7 @@ def checked_about(about: Mapping[str, Any], path: Path) -> dict[str, Any]:
         if value is None:
             continue
         measure = len(value) if isinstance(value, str) else value
-        if type(value) is not kind or not low <= measure <= high or (kind is str and not value.isprintable()):
+        if type(value) is not kind or not low <= measure <= high or not str(value).isprintable():
             raise ModelError(f"{path}: the fact {name} about its run is damaged; name the data again in a new run")
     return {name: about.get(name) for name in ABOUT}
 

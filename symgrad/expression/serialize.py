@@ -17,7 +17,8 @@ from symgrad.expression import ops, sizes
 from symgrad.expression.node import Expr, make, topological
 from symgrad.expression.serialize_checks import check
 
-NODES = 100_000
+NODES = 50_000  # what is read in about a second
+ARITHMETIC = 10_000  # the most that sizes with arithmetic, such as N - 2, may weigh together: SymPy takes its time
 FACTORS = 16
 TERMS = 16
 LARGEST = 1 << 40
@@ -27,7 +28,7 @@ _serials = itertools.count(1 << 32)
 
 
 def expression_to_json(expressions: Sequence[Expr]) -> dict[str, Any]:
-    """Expressions as a JSON document.
+    """Expressions as a JSON document. Raises ExpressionError for what could not be read back.
 
     >>> from symgrad.expression.functions import variable
     >>> x = variable("x", ("N",))
@@ -37,7 +38,25 @@ def expression_to_json(expressions: Sequence[Expr]) -> dict[str, Any]:
     order = topological(expressions)
     position = {node: i for i, node in enumerate(order)}
     nodes = [{"op": type(n.op).__name__, "args": [position[a] for a in n.args], **_parameters(n.op)} for n in order]
+    if len(nodes) > NODES or sum(map(_weight, nodes, order)) > ARITHMETIC:
+        raise ExpressionError(
+            f"a model file holds at most {NODES:,} operations, and fewer where sizes are arithmetic on names; this "
+            f"expression has {len(nodes):,}: make it smaller, or give axes names of their own"
+        )
     return {"nodes": nodes, "roots": [position[e] for e in expressions]}
+
+
+def _weight(record: Mapping[str, Any], node: Expr) -> int:
+    """What the arithmetic of a node's sizes costs, in factors: those that its record spells out, and its shape."""
+    spelled = [term for value in record.values() for size in _listed(value) for term in size["sum"]]
+    return sum(map(len, spelled)) + 5 * any(not isinstance(size, int | str) for size in node.shape)
+
+
+def _listed(value: Any) -> list[dict[str, Any]]:
+    """The sizes with arithmetic in a parameter, however deep."""
+    if isinstance(value, list):
+        return [size for part in value for size in _listed(part)]
+    return [value] if isinstance(value, dict) else []
 
 
 def _parameters(op: ops.Op) -> dict[str, Any]:
@@ -67,9 +86,13 @@ def expression_from_json(document: Mapping[str, Any], origin: str = "a model fil
     if not isinstance(nodes, list) or not isinstance(roots, list) or len(nodes) > NODES:
         raise ModelError(f"{origin}: the expression is not a list of at most {NODES} nodes")
     made: list[Expr] = []
+    weight = 0
     for number, record in enumerate(nodes):
         try:
             made.append(_node(record, made))
+            weight += _weight(record, made[-1])
+            if weight > ARITHMETIC:
+                raise ValueError("sizes with more arithmetic than an expression has")
         except (
             ExpressionError,
             KeyError,

@@ -126,7 +126,9 @@ def _first(model: Model, step: int, given: Given) -> str:
                 values[node] = bound[node.name].astype(DTYPES[node.kind])
             else:
                 values[node] = TABLE[type(node.op)](node.op, node, [values[a] for a in node.args], extents)
-            bad = np.argwhere(~(np.abs(values[node]) <= most)) if values[node].dtype.kind == "f" else ()
+            if values[node].dtype.kind != "f":
+                continue
+            bad = np.argwhere(~(np.abs(values[node]) <= most))
             if len(bad):
                 return _sentence(model, node, tuple(map(int, bad[0])), values, rows)
     return "its operation could not be found"
