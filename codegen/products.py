@@ -130,7 +130,7 @@ def _depth(depths: Sequence[int], extent: Strides, a: Strides, b: Strides) -> tu
     """The longest run of summed indices whose strides follow one another in both operands."""
     best: tuple[int, ...] = ()
     for last in depths:
-        group = (last,)
+        group: tuple[int, ...] = (last,)
         while True:
             outer = [i for i in depths if i not in group and all(_follow(s[i], s[group[0]], extent[group[0]])
                                                                  for s in (a, b))]  # fmt: skip

@@ -7,7 +7,7 @@ forward, backward and optimizer in one body and the outputs' scalars kept for ev
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 
 from symgrad.codegen.blocks import Blocks
 from symgrad.codegen.loops import Call, If, Let, Loop, Note, Program, Slot, Statement
@@ -39,6 +39,7 @@ class Assembled:
     sizes: tuple[str, ...]
     scalars: tuple[str, ...] = ()  # outputs kept for every step of a training kernel
     rows: tuple[str, ...] = ()  # outputs kept for every row of a training kernel
+    computes: dict[str, list[Stage]] = field(default_factory=dict)  # the stages of each block, by the block's name
     block: tuple[int, ...] = field(default=())  # widths of fused products: each thread needs BLOCK rows of the widest
 
 
@@ -66,18 +67,26 @@ def describe(stage: Stage, schedule: Schedule) -> str:
     return "; ".join(texts)
 
 
-Lowered = tuple[bool, bool, list[Statement]]  # whether only training needs it, whether threads meet before, the loops
+@dataclass(frozen=True)
+class Lowered:
+    """Stages as loops: whether only training needs them, and whether threads meet before."""
+
+    training: bool
+    barrier: bool
+    body: list[Statement]
+    stages: tuple[Stage, ...] = ()
 
 
 def _joined(stages: Sequence[Lowered]) -> list[Lowered]:
     """Scalars one after the other, which thread 0 computes, as one stage: a function for each would cost more."""
     found: list[Lowered] = []
-    for training, barrier, body in stages:
+    for stage in stages:
         last = found[-1] if found else None
-        if last and not barrier and training == last[0] and _alone(body) and _alone(last[2]):
-            found[-1] = (training, last[1], [*last[2], *body])
+        alike = last is not None and not stage.barrier and stage.training == last.training
+        if last is not None and alike and _alone(stage.body) and _alone(last.body):
+            found[-1] = replace(last, body=[*last.body, *stage.body], stages=(*last.stages, *stage.stages))
         else:
-            found.append((training, barrier, body))
+            found.append(stage)
     return found
 
 
@@ -103,6 +112,7 @@ class Assembler:
         self.lowering = Lowering(*self.given)
         self.ranges: dict[tuple[str, bool], tuple[str, str]] = {}
         self.blocks = Blocks()
+        self.computes: dict[str, list[Stage]] = {}  # the stages of each block
         self.joining = True  # not where every stage's time is taken
 
     def range_of(self, size: Size) -> tuple[str, str]:
@@ -133,7 +143,7 @@ class Assembler:
         for part in parts:
             body: list[Statement] = [Note(describe(part.stage, self.schedule)), Note(self.owner_note(part))]
             body += Builder(self.lowering, part.stage, part.split, self.range_of).build()
-            found.append((part.stage.only_training, part.barrier, body))
+            found.append(Lowered(part.stage.only_training, part.barrier, body, (part.stage,)))
         return found
 
     def called(
@@ -144,9 +154,12 @@ class Assembler:
         kinds |= {name: "size" for names in self.ranges.values() for name in names}
         kinds |= dict.fromkeys(("thread", "threads", "step", "first", *([size_text(batch)] if batch else [])), "size")
         blocks = []
-        for training, barrier, body in _joined(stages) if self.joining else stages:
-            meet: list[Statement] = [Call("barrier", ("meeting", "threads"))] if barrier else []
-            blocks.append((training, meet + self.blocks.call(body, kinds, "block")))
+        for lowered in _joined(stages) if self.joining else stages:
+            meet: list[Statement] = [Call("barrier", ("meeting", "threads"))] if lowered.barrier else []
+            call = self.blocks.call(lowered.body, kinds, "block")
+            assert isinstance(call[-1], Call)
+            self.computes.setdefault(call[-1].function, []).extend(lowered.stages)
+            blocks.append((lowered.training, meet + call))
         return blocks
 
     def listed(self, extra: Sequence[tuple[str, str]], batch: str = "") -> list[tuple[str, str]]:
@@ -214,5 +227,5 @@ def finish(
     widths = tuple(p.stage.product.shape[-1] for p in parts if p.stage.product is not None)
     return Assembled(
         program, schedule, parts, {s.name: s for s in slots}, inputs, constants, temporaries,
-        tuple(assembler.sizes(batch)), block=widths,
+        tuple(assembler.sizes(batch)), computes=assembler.computes, block=widths,
     )  # fmt: skip

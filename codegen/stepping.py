@@ -114,4 +114,4 @@ def _keep(
         source = f"{lowering.buffer(node)}[{index}]"
         copy = Store(f"kept_{name}", f"first*{width} + {index}", source)
         inner.append(Loop(index, "0", f"{size_text(batch)}*{width}", [copy]))
-    return [(False, True, [Note("outputs of this step"), If("thread == 0", inner)])] if inner else []
+    return [Lowered(False, True, [Note("outputs of this step"), If("thread == 0", inner)])] if inner else []

@@ -15,7 +15,8 @@ def model(width: int = 64, classes: int = 10) -> sg.Model:
 
     grid = sg.transpose(sg.reshape(pixels / 255, ("N", 4, 7, 4, 7)), (0, 1, 3, 2, 4))
     x = (sg.reshape(grid, ("N", 16, 49)) @ E + P).named("x")
-    a = (x + sg.attention(x @ Q, x @ K, x @ V)).named("a")
+    q, k, v = (x @ Q).named("q"), (x @ K).named("k"), (x @ V).named("v")
+    a = (x + sg.attention(q, k, v)).named("a")
     h = (a + sg.relu(sg.layer_norm(a) @ W1 + b1) @ W2 + b2).named("h")
     z = (sg.mean(h, axis=1) @ W3 + b3).named("z")
     return sg.Model(

@@ -12,7 +12,7 @@ def model(hidden: int = 64, classes: int = 10) -> sg.Model:
 
     rows = sg.reshape(pixels / 255, ("N", 28, 28)).named("x")
     start = sg.broadcast_to(0.0, ("N", hidden))
-    (h, _), _ = sg.scan(lambda state, row: sg.lstm_cell(row, *state, W, b), (start, start), rows)
+    (h, _), _ = sg.scan(lambda state, row: sg.lstm_cell(row, state[0], state[1], W, b), (start, start), rows)
     z = (h.named("h") @ V + c).named("z")
     return sg.Model(
         inputs=[pixels],

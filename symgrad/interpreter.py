@@ -75,6 +75,7 @@ SCALARS |= {name: getattr(np, name) for name in (
     "subtract negative power exp log expm1 log1p sqrt sin cos tan sinh cosh tanh logaddexp abs sign floor maximum "
     "minimum less less_equal greater greater_equal equal not_equal logical_and logical_or logical_not").split()
 }  # fmt: skip
+REDUCTIONS: dict[str, Callable[..., Array]] = {"max": np.max, "min": np.min, "product": np.prod}
 DTYPES = {REAL: np.float64, "integer": np.int64, BOOLEAN: np.bool_}
 
 
@@ -171,8 +172,7 @@ def _cholesky(op: ops.Cholesky, node: Expr, args: Sequence[Array], extents: Mapp
 
 
 def _reduce(op: ops.Reduce, node: Expr, args: Sequence[Array], extents: Mapping[str, int]) -> Array:
-    function = {"max": np.max, "min": np.min, "product": np.prod}[op.function]
-    return np.asarray(function(args[0], axis=op.axes, keepdims=op.keep))
+    return np.asarray(REDUCTIONS[op.function](args[0], axis=op.axes, keepdims=op.keep))
 
 
 def _bound(node: Expr, extents: Mapping[str, int]) -> list[int]:

@@ -260,7 +260,7 @@ def convolved(g):
     row = g.leaf((size,)).expr
     g.used.add(row)
     g.add(sg.mean(sg.windows(row, 0, 2, stride) ** 2, axis=0), 3)
-    overlapping = make(ops.Overlap(0, 2 * size, stride, 1), sg.outer(row, g.leaf((2,)).expr))
+    overlapping = make(ops.Overlap(0, stride * (size - 1) + 2, stride, 1), sg.outer(row, g.leaf((2,)).expr))
     g.add(overlapping / 2, 3)
 
 

@@ -21,7 +21,7 @@ def _places(op: ops.Windows | ops.Overlap, shape: Sequence[int]) -> Array:
 def _slice(node: Expr, args: Sequence[Array]) -> Array:
     op = node.op
     assert isinstance(op, ops.Slice)
-    return np.take(args[0], op.start + op.step * np.arange(op.count), op.axis)
+    return np.asarray(np.take(args[0], op.start + op.step * np.arange(op.count), op.axis))
 
 
 def _zeros(node: Expr) -> Array:

@@ -68,7 +68,7 @@ def _padding(
         return pairs
     given = [(padding, padding)] * len(shape) if isinstance(padding, int) else list(padding)
     if not isinstance(padding, str) and len(given) == len(shape):
-        pairs = [tuple(p) for p in given if not isinstance(p, int) and len(p) == 2]
+        pairs = [(p[0], p[1]) for p in given if not isinstance(p, int) and len(p) == 2]
         if len(pairs) == len(shape) and all(isinstance(n, int) and n >= 0 for p in pairs for n in p):
             return pairs
     raise ShapeError(

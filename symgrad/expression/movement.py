@@ -47,8 +47,9 @@ def index(x: Expr, places: object) -> Expr:
 
 def _plain(place: object) -> object:
     """A NumPy integer as an int; anything else as it is."""
-    whole = isinstance(place, np.integer) or (isinstance(place, np.ndarray) and not place.shape)
-    return int(place) if whole and np.issubdtype(np.asarray(place).dtype, np.integer) else place  # type: ignore[arg-type]
+    if isinstance(place, np.integer | np.ndarray) and not place.shape and place.dtype.kind in "iu":
+        return int(place.item())
+    return place
 
 
 def _shaped(x: Expr, shape: Shape) -> Expr:

@@ -14,21 +14,33 @@ import numpy as np
 
 from symgrad.errors import ExpressionError, ShapeError
 from symgrad.expression import sizes
-from symgrad.expression.op import RANK, Leaf, Op, Result, broadcast, disagreement, one_size, reduced
-from symgrad.expression.ops_algebra import Cholesky, Determinant, Identity, Inverse, LogDet, Solve
-from symgrad.expression.ops_movement import (
-    Concatenate,
-    OneHot,
-    Overlap,
-    Pad,
-    Range,
-    Reshape,
-    Scatter,
-    Slice,
-    Take,
-    Windows,
-)
-from symgrad.expression.ops_training import Assign, Mode, Noise, State
+from symgrad.expression.op import RANK as RANK
+from symgrad.expression.op import Leaf as Leaf
+from symgrad.expression.op import Op as Op
+from symgrad.expression.op import Result, reduced
+from symgrad.expression.op import broadcast as broadcast
+from symgrad.expression.op import disagreement as disagreement
+from symgrad.expression.op import one_size as one_size
+from symgrad.expression.ops_algebra import Cholesky as Cholesky
+from symgrad.expression.ops_algebra import Determinant as Determinant
+from symgrad.expression.ops_algebra import Identity as Identity
+from symgrad.expression.ops_algebra import Inverse as Inverse
+from symgrad.expression.ops_algebra import LogDet as LogDet
+from symgrad.expression.ops_algebra import Solve as Solve
+from symgrad.expression.ops_movement import Concatenate as Concatenate
+from symgrad.expression.ops_movement import OneHot as OneHot
+from symgrad.expression.ops_movement import Overlap as Overlap
+from symgrad.expression.ops_movement import Pad as Pad
+from symgrad.expression.ops_movement import Range as Range
+from symgrad.expression.ops_movement import Reshape as Reshape
+from symgrad.expression.ops_movement import Scatter as Scatter
+from symgrad.expression.ops_movement import Slice as Slice
+from symgrad.expression.ops_movement import Take as Take
+from symgrad.expression.ops_movement import Windows as Windows
+from symgrad.expression.ops_training import Assign as Assign
+from symgrad.expression.ops_training import Mode as Mode
+from symgrad.expression.ops_training import Noise as Noise
+from symgrad.expression.ops_training import State as State
 from symgrad.expression.scalars import BOOLEAN, INTEGER, LOGIC, PROMOTE, REAL, TABLE
 from symgrad.expression.sizes import Size
 
@@ -228,4 +240,3 @@ OPS: tuple[type[Op], ...] = (
     ArgMax, Reshape, Slice, Pad, Concatenate, Windows, Overlap, Cast, Take, Scatter, OneHot, Identity, Inverse, Solve,
     Determinant, LogDet, Cholesky, Named, Mode, Assign,
 )  # fmt: skip
-__all__ = [*(op.__name__ for op in OPS), "OPS", "RANK", "Leaf", "Op", "broadcast", "disagreement", "one_size"]

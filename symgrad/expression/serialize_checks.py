@@ -82,7 +82,8 @@ def _overlap(op: Any, args: Sequence[Expr]) -> bool:
         return False
     positions, size = args[0].shape[op.axis : op.axis + 2]
     known = all(isinstance(s, int) for s in (positions, size, op.extent))
-    return not known or positions == 0 or (positions - 1) * op.stride + (size - 1) * op.dilation < op.extent
+    reach = (size - 1) * op.dilation if known else 0
+    return not known or (reach < op.extent and positions == (op.extent - reach - 1) // op.stride + 1)
 
 
 def _joined(op: Any, args: Sequence[Expr]) -> bool:

@@ -95,7 +95,8 @@ def _rearranged(notation: MatrixNotation, node: Expr, op: Contraction) -> Math |
     (indices,), output = op.inputs, op.output
     if len(set(indices)) != len(indices):
         return None
-    if len(indices) == 2 and output == indices[::-1]:
+    stacked = len(indices) == 3 and output == (indices[0], indices[2], indices[1])
+    if stacked or (len(indices) == 2 and output == indices[::-1]):
         return _transposed(notation.math(node.args[0]))
     kept = [i for i in output if i in indices]
     if kept != [i for i in indices if i in output] or not all(isinstance(s, int) and s == 1 for _, s in op.new):
@@ -130,7 +131,7 @@ def _entrywise(notation: MatrixNotation, node: Expr, op: Contraction) -> Math | 
 
 def _product(notation: MatrixNotation, node: Expr, op: Contraction) -> Math | None:
     """A product of matrices and vectors that share at most one index, which is summed."""
-    (a, b), output = op.inputs, op.output
+    (a, b), output = _without_batch(op)
     shared = [i for i in a if i in b]
     if len(shared) == 1 and set(output) == set(a) | set(b) and {len(a), len(b)} == {1, 2}:
         return _scaled(notation, node, op)
@@ -150,6 +151,17 @@ def _product(notation: MatrixNotation, node: Expr, op: Contraction) -> Math | No
     if not first_is_left:
         (a, left), (b, right) = (b, right), (a, left)
     return _times(left if a[-1] == k and len(a) == 2 else _turned(left), right if b[0] == k else _turned(right))
+
+
+def _without_batch(op: Contraction) -> tuple[tuple[tuple[int, ...], ...], tuple[int, ...]]:
+    """Indices of a product of stacks of matrices without their first, the batch: x W and q kᵀ are written for each."""
+    (a, b), output = op.inputs, op.output
+    if len(output) != 3 or {len(a), len(b)} - {2, 3} or (len(a), len(b)) == (2, 2):
+        return op.inputs, output
+    first = output[0]
+    if any(len(i) == 3 and i[0] != first for i in (a, b)) or any(first in i for i in (a, b) if len(i) == 2):
+        return op.inputs, output
+    return tuple(i[1:] if len(i) == 3 else i for i in (a, b)), output[1:]
 
 
 def _scaled(notation: MatrixNotation, node: Expr, op: Contraction) -> Math | None:

@@ -6,73 +6,47 @@ read side by side.
 
 from __future__ import annotations
 
-import textwrap
 from collections.abc import Iterator
 
-from symgrad.codegen.program import Assembled, describe
+from symgrad.codegen.program import Assembled
 from symgrad.codegen.schedule import Schedule, Stage
-from symgrad.codegen.source import source
+from symgrad.codegen.source import block_source, entry_source
 from symgrad.expression import sizes
 from symgrad.expression.node import Expr
 from symgrad.formulas.html import html
 from symgrad.formulas.matrix import MatrixNotation
 from symgrad.formulas.tree import Symbol
-from symgrad.inspection.page import Section, code, folded, paragraph, plain, wide
+from symgrad.inspection.page import Section, code, paragraph, plain, wide
 from symgrad.training.model import Model
 from symgrad.training.steps import Plan
 
-KEPT = "# outputs of this step"
+ALIKE = 4  # stages of one block whose formulas are shown
 
 
 def code_section(model: Model) -> Section:
-    """The blocks of the training step: forward, backward and optimizer."""
+    """The blocks of the training step: forward, backward and optimizer; then the function that calls them."""
     plan = Plan(model)
     program = plan.program
-    opening, *blocks = cut(source(program.program, plan.title), program)
     symbols = _symbols(program)
     pairs = []
-    for stage, text in blocks:
-        remark = paragraph("kept for the caller" if KEPT in text else "the end of a step", "quiet")
-        left = _formulas(stage, program.schedule, symbols) if stage else [remark]
+    for stages, text in cut(program):
+        left = [line for stage in stages[:ALIKE] for line in _formulas(stage, program.schedule, symbols)]
+        if len(stages) > ALIKE:
+            left.append(paragraph(f"and {len(stages) - ALIKE} more of the same form", "quiet"))
+        if not stages:
+            left = [paragraph("kept for the caller" if "kept_" in text else "calls the blocks in order", "quiet")]
         pairs.append(f'<div class="pair"><div>{"".join(map(wide, left))}</div>{code(text)}</div>')
     about = (
-        "The function that is compiled and trains the model, block by block; t1, t2 … are values that have no name in "
-        "the formulas. Every thread runs it; each owns a part of an axis and waits for the others at a barrier."
+        "The functions that are compiled and train the model, block by block; t1, t2 … are values that have no name in "
+        "the formulas. Every thread runs them; each owns a part of an axis and waits for the others at a barrier."
     )
-    return Section("code", "Generated code", (
-        paragraph(about), folded("what the function is given", [code(opening[1])]), *pairs,
-    ))  # fmt: skip
+    return Section("code", "Generated code", (paragraph(about), *pairs))
 
 
-def cut(text: str, program: Assembled) -> list[tuple[Stage | None, str]]:
-    """What stands before the first block, then each block of the code with its stage, from its comment on.
-
-    What is kept for the caller, and the end, have blocks without a stage. A barrier before a comment belongs to the
-    block behind it. The lines of all blocks are those of the text.
-    """
-    lines = text.splitlines()
-    kept = next((i for i, line in enumerate(lines) if line.strip() == KEPT), len(lines))
-    starts, line = list[tuple[int, Stage | None]]([(0, None)]), 0
-    for stage in sorted((part.stage for part in program.parts), key=lambda stage: stage.only_training):
-        comment = f"# {describe(stage, program.schedule)}"
-        line = next(i for i in range(line + 1, len(lines)) if lines[i].strip() == comment)
-        if starts[-1][0] < kept < line:
-            starts.append((_with_barrier(lines, kept), None))
-        starts.append((_with_barrier(lines, line), stage))
-    inner = _indentation(lines[line])
-    starts.append((next(i for i in range(line, len(lines)) if _indentation(lines[i]) < inner), None))
-    ends = [start for start, _ in starts[1:]] + [len(lines)]
-    return [
-        (stage, textwrap.dedent("\n".join(lines[a:b])).strip("\n")) for (a, stage), b in zip(starts, ends, strict=True)
-    ]
-
-
-def _with_barrier(lines: list[str], line: int) -> int:
-    return line - lines[line - 1].strip().startswith("barrier(")
-
-
-def _indentation(line: str) -> int:
-    return len(line) - len(line.lstrip())
+def cut(program: Assembled) -> list[tuple[list[Stage], str]]:
+    """Each block with the stages that it computes, and at the end, without a stage, what calls them."""
+    blocks = [(program.computes.get(b.name, []), block_source(b).strip("\n")) for b in program.program.blocks]
+    return [*blocks, ([], entry_source(program.program).strip("\n"))]
 
 
 def _symbols(program: Assembled) -> dict[Expr, Symbol]:

@@ -71,7 +71,8 @@ def _bare(node: Expr) -> Expr:
 
 
 def _kind(node: Expr, forward: bool, named: bool, root: bool) -> str:
-    kinds = {ops.Variable: INPUT, ops.Parameter: PARAMETER, ops.Constant: CONSTANT}
+    kinds = {ops.Variable: INPUT, ops.Noise: INPUT, ops.Parameter: PARAMETER, ops.State: PARAMETER,
+             ops.Constant: CONSTANT, ops.Range: CONSTANT}  # fmt: skip
     if type(node.op) in kinds:
         return kinds[type(node.op)]
     if not forward:

@@ -11,7 +11,7 @@ from symgrad.calculus.engine import Rewrite
 from symgrad.calculus.gradient import Step
 from symgrad.expression import sizes
 from symgrad.expression.node import Expr, leaves
-from symgrad.expression.ops import Leaf, Named, Parameter, Variable
+from symgrad.expression.ops import Leaf, Named, Noise, Parameter, State, Variable
 from symgrad.formulas import definitions, formula
 from symgrad.formulas.derivation import derivation, one_line
 from symgrad.formulas.document import Writer
@@ -59,6 +59,10 @@ def model_section(model: Model) -> Section:
 def _role(leaf: Expr) -> str:
     if isinstance(leaf.op, Parameter):
         return f"parameter, starts as {leaf.op.initializer}"
+    if isinstance(leaf.op, State):
+        return f"state that training writes back, starts at {leaf.op.initial}"
+    if isinstance(leaf.op, Noise):
+        return "uniform noise, drawn anew for each step"
     assert isinstance(leaf.op, Variable)
     labels = f"class labels 0 to {leaf.op.classes - 1}" if leaf.op.classes else "input"
     return f"{labels}, stored as {leaf.op.dtype}" if leaf.op.dtype else labels

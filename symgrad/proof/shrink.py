@@ -79,19 +79,20 @@ def rebuilt(expressions: Sequence[Expr], table: dict[Size, int]) -> list[Expr]:
         if isinstance(node.op, ops.Extent):
             done[node] = make(ops.Cast("real"), as_expr(int(small(node.op.size))))
             continue
-        result = make(_with_sizes(node.op, small, shape, args), *args)
+        result = make(_with_sizes(node, small, shape, args), *args)
         if result.shape != shape(node.shape):
             raise ExpressionError(f"{node.label} {sizes.text(node.shape)} cannot be made smaller")
         done[node] = result
     return [done[e] for e in expressions]
 
 
-def _with_sizes(op: ops.Op, small: Any, shape: Any, args: Sequence[Expr]) -> ops.Op:
-    """An op with its own sizes changed."""
+def _with_sizes(node: Expr, small: Any, shape: Any, args: Sequence[Expr]) -> ops.Op:
+    """A node's op with its own sizes changed."""
+    op = node.op
     match op:
         case ops.Variable():
             return dataclasses.replace(op, shape=shape(op.shape), classes=int(small(op.classes)) if op.classes else 0)
-        case ops.Parameter():
+        case ops.Parameter() | ops.State() | ops.Noise():
             return dataclasses.replace(op, shape=shape(op.shape))
         case ops.Reshape():
             return _reshape(op, shape(op.shape), args)
@@ -100,11 +101,22 @@ def _with_sizes(op: ops.Op, small: Any, shape: Any, args: Sequence[Expr]) -> ops
             return ops.Constant(op.dtype, array.shape, np.ascontiguousarray(array).tobytes())
         case ops.Contraction():
             return dataclasses.replace(op, new=tuple((i, small(s)) for i, s in op.new))
-        case ops.Scatter() | ops.Identity():
+        case ops.Scatter() | ops.Identity() | ops.Range():
             return dataclasses.replace(op, size=small(op.size))
+        case ops.Slice() | ops.Pad() | ops.Concatenate() | ops.Windows() | ops.Overlap():
+            return _moved(node, op, small)
         case ops.OneHot():
             return ops.OneHot(int(small(op.classes)))
     return op
+
+
+def _moved(node: Expr, op: Any, small: Any) -> ops.Op:
+    """What moves entries along an axis: places are numbers, which stay, and so do the axis's sizes."""
+    along = [s for x in (node, *node.args) for s in x.shape[op.axis : op.axis + 2]]
+    if any(isinstance(s, int) and small(s) != s for s in along):
+        raise ExpressionError(f"{type(op).__name__.lower()} along an axis of {node.args[0].label} ties sizes together")
+    changed = {f.name: small(getattr(op, f.name)) for f in dataclasses.fields(op) if f.name in ("start", "count", "extent")}
+    return dataclasses.replace(op, **changed)
 
 
 def _reshape(op: ops.Reshape, shape: Shape, args: Sequence[Expr]) -> ops.Op:

@@ -20,6 +20,7 @@ from symgrad.proof.differences import DIRECTION, TOLERANCE, along_direction, by_
 from symgrad.proof.faults import adjoint_identity, culprit
 
 POINTS = 2
+SYMBOLIC = 150_000  # terms up to which SymPy is asked: a convolution over whole images takes it minutes
 LARGE = 10_000_000  # entries: a Hessian with a tensor larger than this is compared at small sizes only
 DEEP = 400  # nodes: beyond, SymPy is left out of the proof of a second derivative, for its time
 
@@ -100,6 +101,7 @@ def judge(
     if direction > DIRECTION:
         failed = f"the slope along a random direction disagrees by {direction:.0e}"
     proof = None
+    symbols = symbols and _terms([tiny, *shrunk]) <= SYMBOLIC
     if symbols and not failed:
         from symgrad.proof import symbolic  # imports SymPy
 
@@ -107,9 +109,19 @@ def judge(
         lines = symbolic.Lines(tiny, dict(zip((w.label for w in wrt), shrunk, strict=True)), by, values)
         proof = symbolic.prove(lines, random)
         failed = f"SymPy's derivative is another one in the line of {', '.join(proof.wrong)}" if proof.wrong else ""
-    unjudged = proof.unjudged if proof else tuple(f"{w.label} (too many operations)" for w in wrt)
+    unjudged = proof.unjudged if proof else (f"{', '.join(w.label for w in wrt)} (too many operations)",)
     proven, each = (proof.lines, proof.entries) if proof else (0, 0)
     return Verdict(entries, worst, direction, whole, proven, each, unjudged, small, failed)
+
+
+def _terms(roots: Sequence[Expr]) -> int:
+    """How many terms SymPy would hold: the products of contractions, the entries of everything else."""
+    total = 0
+    for node in topological(roots):
+        op = node.op
+        extents = op.sizes_of(node.args).values() if isinstance(op, Contraction) else node.shape
+        total += math.prod(int(s) for s in extents)
+    return total
 
 
 def _entries(node: Expr) -> int:

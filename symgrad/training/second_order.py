@@ -68,7 +68,7 @@ def minimize(
     value, slope = problem.slope(point)
     done = 0
     while done < steps and np.linalg.norm(slope) > tolerance:
-        along = _solve(lambda v, at=point: problem.curved(at, v) + damping * v, slope, tolerance)  # type: ignore[misc]
+        along = _solve(lambda v, at=point: problem.curved(at, v) + damping * v, slope, tolerance)
         moved = _search(problem, point, value, slope, along)
         if moved is None:
             break
