@@ -1,18 +1,34 @@
 """Stages as functions of their own: what they use becomes their parameters, and equal ones are one function.
 
-Compile time then grows with the number of different stages, not with the square of their statements, and an unrolled
-recurrence compiles its step once. Takes statements, gives blocks and calls; knows no expression.
+A function costs Numba a fixed time and more than in proportion to its length, so that stages are put together up to
+some length; one that comes again is a function by itself, so that an unrolled recurrence compiles its step once. Takes
+statements, gives blocks and calls; knows no expression.
 """
 
 from __future__ import annotations
 
 import re
+from collections import Counter
 from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any
 
 from symgrad.codegen.loops import Block, Call, If, Let, Loop, Note, Statement, Store
 
 WORD = re.compile(r"(?<![\w.])[A-Za-z_]\w*")
 THREAD = ("thread", "threads")
+LONGEST = 100  # statements of stages that are put together: compile time is flat around it
+BARRIER = Call("barrier", ("meeting", "threads"))
+
+
+@dataclass(frozen=True)
+class Lowered:
+    """A stage as loops: whether only training needs it, and whether threads meet before."""
+
+    training: bool
+    barrier: bool
+    body: list[Statement]
+    stage: Any = None
 
 
 class Blocks:
@@ -22,18 +38,42 @@ class Blocks:
         self.made: list[Block] = []
         self._known: dict[str, Block] = {}
 
-    def call(self, body: Sequence[Statement], kinds: Mapping[str, str], stem: str) -> list[Statement]:
-        """The call that does what a body does, under the body's first comments."""
-        notes = [s for s in body if isinstance(s, Note)]
-        used = [name for name in dict.fromkeys(_words(body)) if name in kinds]
-        order = [*THREAD, *(name for name in used if name not in THREAD)]
+    def grouped(self, stages: Sequence[Lowered], kinds: Mapping[str, str]) -> list[list[Lowered]]:
+        """Stages that are one block: those that come once, next to each other, up to a length."""
+        shapes = [_shape(s.body, _given(s.body, kinds), kinds) for s in stages]
+        often = Counter(shapes)
+        groups: list[list[Lowered]] = []
+        length, open_group = 0, False
+        for stage, shape in zip(stages, shapes, strict=True):
+            own = sum(1 for _ in _texts(stage.body))
+            once = often[shape] == 1
+            if once and open_group and groups[-1][0].training == stage.training and length + own <= LONGEST:
+                groups[-1].append(stage)
+                length += own
+            else:
+                groups.append([stage])
+                length, open_group = own, once
+        return groups
+
+    def call(self, group: Sequence[Lowered], kinds: Mapping[str, str]) -> Call:
+        """The call that does what some stages do; threads meet before the first of them outside."""
+        body = list(group[0].body)
+        for stage in group[1:]:
+            body += [*([BARRIER] if stage.barrier else []), *stage.body]
+        order = _given(body, kinds)
         key = _shape(body, order, kinds)
         block = self._known.get(key)
         if block is None:
-            block = Block(f"{stem}_{len(self.made) + 1}", [(name, kinds[name]) for name in order], list(body))
+            block = Block(f"block_{len(self.made) + 1}", [(name, kinds[name]) for name in order], body)
             self._known[key] = block
             self.made.append(block)
-        return [*notes[:1], Call(block.name, tuple(order))]
+        return Call(block.name, tuple(order))
+
+
+def _given(body: Sequence[Statement], kinds: Mapping[str, str]) -> list[str]:
+    """What a body uses of what the entry has, in order of use."""
+    used = [name for name in dict.fromkeys(_words(body)) if name in kinds]
+    return [*THREAD, *(name for name in used if name not in THREAD)]
 
 
 def _words(body: Sequence[Statement]) -> Iterator[str]:

@@ -7,10 +7,10 @@ forward, backward and optimizer in one body and the outputs' scalars kept for ev
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, field
 
-from symgrad.codegen.blocks import Blocks
-from symgrad.codegen.loops import Call, If, Let, Loop, Note, Program, Slot, Statement
+from symgrad.codegen.blocks import BARRIER, Blocks, Lowered
+from symgrad.codegen.loops import Call, Let, Note, Program, Slot, Statement
 from symgrad.codegen.lower import Lowering
 from symgrad.codegen.names import size_text
 from symgrad.codegen.schedule import Schedule, Stage
@@ -39,7 +39,7 @@ class Assembled:
     sizes: tuple[str, ...]
     scalars: tuple[str, ...] = ()  # outputs kept for every step of a training kernel
     rows: tuple[str, ...] = ()  # outputs kept for every row of a training kernel
-    computes: dict[str, list[Stage]] = field(default_factory=dict)  # the stages of each block, by the block's name
+    computes: dict[str, list[list[Lowered]]] = field(default_factory=dict)  # what each block is called for, by its name
     block: tuple[int, ...] = field(default=())  # widths of fused products: each thread needs BLOCK rows of the widest
 
 
@@ -67,35 +67,6 @@ def describe(stage: Stage, schedule: Schedule) -> str:
     return "; ".join(texts)
 
 
-@dataclass(frozen=True)
-class Lowered:
-    """Stages as loops: whether only training needs them, and whether threads meet before."""
-
-    training: bool
-    barrier: bool
-    body: list[Statement]
-    stages: tuple[Stage, ...] = ()
-
-
-def _joined(stages: Sequence[Lowered]) -> list[Lowered]:
-    """Scalars one after the other, which thread 0 computes, as one stage: a function for each would cost more."""
-    found: list[Lowered] = []
-    for stage in stages:
-        last = found[-1] if found else None
-        alike = last is not None and not stage.barrier and stage.training == last.training
-        if last is not None and alike and _alone(stage.body) and _alone(last.body):
-            found[-1] = replace(last, body=[*last.body, *stage.body], stages=(*last.stages, *stage.stages))
-        else:
-            found.append(stage)
-    return found
-
-
-def _alone(body: Sequence[Statement]) -> bool:
-    """Whether a stage is thread 0's, without loops."""
-    work = [s for s in body if not isinstance(s, Note)]
-    return all(isinstance(s, If) and not any(isinstance(inner, Loop) for inner in s.body) for s in work)
-
-
 class Assembler:
     """Puts one program together."""
 
@@ -112,7 +83,7 @@ class Assembler:
         self.lowering = Lowering(*self.given)
         self.ranges: dict[tuple[str, bool], tuple[str, str]] = {}
         self.blocks = Blocks()
-        self.computes: dict[str, list[Stage]] = {}  # the stages of each block
+        self.computes: dict[str, list[list[Lowered]]] = {}  # what each block is called for
         self.joining = True  # not where every stage's time is taken
 
     def range_of(self, size: Size) -> tuple[str, str]:
@@ -143,7 +114,7 @@ class Assembler:
         for part in parts:
             body: list[Statement] = [Note(describe(part.stage, self.schedule)), Note(self.owner_note(part))]
             body += Builder(self.lowering, part.stage, part.split, self.range_of).build()
-            found.append(Lowered(part.stage.only_training, part.barrier, body, (part.stage,)))
+            found.append(Lowered(part.stage.only_training, part.barrier, body, part.stage))
         return found
 
     def called(
@@ -154,12 +125,12 @@ class Assembler:
         kinds |= {name: "size" for names in self.ranges.values() for name in names}
         kinds |= dict.fromkeys(("thread", "threads", "step", "first", *([size_text(batch)] if batch else [])), "size")
         blocks = []
-        for lowered in _joined(stages) if self.joining else stages:
-            meet: list[Statement] = [Call("barrier", ("meeting", "threads"))] if lowered.barrier else []
-            call = self.blocks.call(lowered.body, kinds, "block")
-            assert isinstance(call[-1], Call)
-            self.computes.setdefault(call[-1].function, []).extend(lowered.stages)
-            blocks.append((lowered.training, meet + call))
+        for group in self.blocks.grouped(stages, kinds) if self.joining else [[stage] for stage in stages]:
+            meet: list[Statement] = [BARRIER] if group[0].barrier else []
+            call = self.blocks.call(group, kinds)
+            self.computes.setdefault(call.function, []).append(group)
+            notes = [s for s in group[0].body if isinstance(s, Note)]
+            blocks.append((group[0].training, [*meet, *notes[:1], call]))
         return blocks
 
     def listed(self, extra: Sequence[tuple[str, str]], batch: str = "") -> list[tuple[str, str]]:

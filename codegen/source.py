@@ -43,6 +43,11 @@ def quotable(title: str) -> str:
     return " ".join(title.translate({ord("\\"): "/", ord('"'): "'"}).split())
 
 
+def statements(body: Sequence[Statement]) -> str:
+    """Some statements as text."""
+    return "\n".join(_lines(body, 0))
+
+
 def block_source(block: Block) -> str:
     """The Python text of one block."""
     names = [name for name, _ in block.parameters]

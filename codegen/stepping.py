@@ -7,9 +7,10 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 
+from symgrad.codegen.blocks import Lowered
 from symgrad.codegen.loops import Call, If, Let, Loop, Note, Statement, Store
 from symgrad.codegen.names import size_text
-from symgrad.codegen.program import Assembled, Assembler, Lowered, finish
+from symgrad.codegen.program import Assembled, Assembler, finish
 from symgrad.codegen.schedule import make_schedule
 from symgrad.codegen.views import is_permutation
 from symgrad.expression.node import Expr, leaves, make

@@ -7,10 +7,12 @@ read side by side.
 from __future__ import annotations
 
 from collections.abc import Iterator
+from dataclasses import replace
 
+from symgrad.codegen.blocks import BARRIER
 from symgrad.codegen.program import Assembled
 from symgrad.codegen.schedule import Schedule, Stage
-from symgrad.codegen.source import block_source, entry_source
+from symgrad.codegen.source import block_source, entry_source, statements
 from symgrad.expression import sizes
 from symgrad.expression.node import Expr
 from symgrad.formulas.html import html
@@ -34,7 +36,9 @@ def code_section(model: Model) -> Section:
         if len(stages) > ALIKE:
             left.append(paragraph(f"and {len(stages) - ALIKE} more of the same form", "quiet"))
         if not stages:
-            left = [paragraph("kept for the caller" if "kept_" in text else "calls the blocks in order", "quiet")]
+            head, kept = text.startswith("def block"), "kept_" in text and not text.startswith("def")
+            remark = "kept for the caller" if kept else "a function of" if head else "calls the functions in order"
+            left = [paragraph(remark, "quiet")]
         pairs.append(f'<div class="pair"><div>{"".join(map(wide, left))}</div>{code(text)}</div>')
     about = (
         "The functions that are compiled and train the model, block by block; t1, t2 … are values that have no name in "
@@ -44,9 +48,16 @@ def code_section(model: Model) -> Section:
 
 
 def cut(program: Assembled) -> list[tuple[list[Stage], str]]:
-    """Each block with the stages that it computes, and at the end, without a stage, what calls them."""
-    blocks = [(program.computes.get(b.name, []), block_source(b).strip("\n")) for b in program.program.blocks]
-    return [*blocks, ([], entry_source(program.program).strip("\n"))]
+    """The heads of functions without a stage, the code of each stage with the stages that it computes, the entry."""
+    found: list[tuple[list[Stage], str]] = []
+    for block in program.program.blocks:
+        groups = program.computes[block.name]
+        found.append(([], block_source(replace(block, body=[])).strip("\n")))
+        for place, lowered in enumerate(groups[0]):
+            meeting = [BARRIER] if place and lowered.barrier else []
+            stages = [group[place].stage for group in groups if group[place].stage is not None]
+            found.append((stages, statements([*meeting, *lowered.body])))
+    return [*found, ([], entry_source(program.program).strip("\n"))]
 
 
 def _symbols(program: Assembled) -> dict[Expr, Symbol]:

@@ -115,8 +115,8 @@ def _moved(node: Expr, op: Any, small: Any) -> ops.Op:
     along = [s for x in (node, *node.args) for s in x.shape[op.axis : op.axis + 2]]
     if any(isinstance(s, int) and small(s) != s for s in along):
         raise ExpressionError(f"{type(op).__name__.lower()} along an axis of {node.args[0].label} ties sizes together")
-    changed = {f.name: small(getattr(op, f.name)) for f in dataclasses.fields(op) if f.name in ("start", "count", "extent")}
-    return dataclasses.replace(op, **changed)
+    own = {f.name for f in dataclasses.fields(op)} & {"start", "count", "extent"}
+    return dataclasses.replace(op, **{name: small(getattr(op, name)) for name in own})
 
 
 def _reshape(op: ops.Reshape, shape: Shape, args: Sequence[Expr]) -> ops.Op:
