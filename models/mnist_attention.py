@@ -25,5 +25,5 @@ def model(width: int = 64, classes: int = 10) -> sg.Model:
         output=sg.softmax(z),
         loss=sg.softmax_cross_entropy(z, y),
         metrics=[sg.accuracy],
-        training=sg.Training(optimizer=sg.adam(2e-3), batch_size=128, epochs=5, schedule=sg.exponential_decay(0.7)),
+        training=sg.Training(optimizer=sg.adam(4e-3), batch_size=128, epochs=5, schedule=sg.exponential_decay(0.6)),
     )

@@ -23,5 +23,5 @@ def model(first: int = 32, second: int = 64, classes: int = 10) -> sg.Model:
         output=sg.softmax(z),
         loss=sg.softmax_cross_entropy(z, y),
         metrics=[sg.accuracy],
-        training=sg.Training(optimizer=sg.adam(1e-3), batch_size=128, epochs=3),
+        training=sg.Training(optimizer=sg.adam(2e-3), batch_size=64, epochs=3, schedule=sg.exponential_decay(0.3)),
     )
