@@ -13,6 +13,7 @@ import numpy as np
 from random_operations import FORCED, OPERATIONS
 from random_pool import Grower
 
+import symgrad as sg
 from symgrad.expression import ops, sizes
 from symgrad.expression.node import leaves, topological, users
 from symgrad.expression.scalars import COMPARISONS
@@ -56,6 +57,24 @@ def make(number):
             if clearance(order, arrays) > MARGIN:
                 return Sample(number, loss, wrt, arrays)
     raise AssertionError(f"no expression {number}")
+
+
+def bending(sample):
+    """The slope of the loss along one direction of all leaves, and a leaf on which it depends; None for a flat one."""
+    slopes = sg.gradient(sample.loss, sample.wrt)
+    terms = [(0.4 + 0.2 * (i % 3)) * sg.sum(g) for i, g in enumerate(slopes)]
+    slope = functools.reduce(lambda a, b: a + b, terms)
+    inside = set(differentiable(slope)) & set(sample.wrt)
+    return next(((slope, leaf) for leaf in sample.wrt if leaf in inside), None)
+
+
+@functools.cache
+def derivatives(number):
+    """A random expression's loss and gradients, and the gradient of a slope by a leaf: order 0, 1 and 2."""
+    sample = make(number)
+    found = bending(sample)
+    second = [] if found is None else [sg.gradient(*found)]
+    return [sample.loss, *sg.gradient(sample.loss, sample.wrt), *second]
 
 
 def depth(order):

@@ -106,7 +106,7 @@ CASES = {
     ops.Noise: [x * sg.noise("noise", (N, 3))],
     ops.Range: [x * sg.arange(3), sg.tril(q @ q), sg.cumsum(x, 0)],
     ops.Slice: [x[1:], x[:-1] * x[1:], x[::-1, 1], q[::2, ::-1], q[1:, 2], sg.flip(x, 1) * x, x[-1]],
-    ops.Pad: [sg.pad(x, ((1, 0), (2, 1))), sg.pad(q, 1, 2.0), sg.gradient(sg.sum(q[::2, 1:] ** 3), q)],
+    ops.Pad: [sg.pad(v, 1), sg.pad(x, ((1, 0), (2, 1))), sg.pad(q, 1, 2.0), sg.gradient(sg.sum(q[::2, 1:] ** 3), q)],
     ops.Concatenate: [sg.concatenate([x, x * x], 1), sg.concatenate([q, w.T, q]), sg.stack([v, 2 * v], 1)],
     ops.Windows: [
         sg.windows(x, 1, 2),

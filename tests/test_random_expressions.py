@@ -33,9 +33,9 @@ each_compiled = pytest.mark.parametrize("number", COMPILED)
 
 @functools.cache
 def derived(number):
-    """The loss and its gradients as derived, the same simplified, and both lists' values and scales."""
+    """The loss, gradients and a second derivative as derived, the same simplified, both lists' values and scales."""
     sample = random_expressions.make(number)
-    written = [sample.loss, *sg.gradient(sample.loss, sample.wrt)]
+    written = random_expressions.derivatives(number)
     simple = sg.simplify(written)
     everything = [*written, *simple]
     values, scale = evaluate_all(everything, sample.arrays), scales(everything, sample.arrays)
@@ -96,11 +96,25 @@ def test_the_same_number_gives_the_same_expression():
 
 
 @each
-def test_gradient_against_differences(number):
+def test_gradients_of_order_one_and_two_against_differences(number):
     sample = random_expressions.make(number)
     _, _, values, simple_values, scale, _ = derived(number)
     rng = np.random.default_rng(number)
     rounding = 1e-9 * float(scale[0])  # of the loss, divided by the step
+    check_first(sample, values, simple_values, rng, rounding)
+    found = random_expressions.bending(sample)
+    if found is not None:  # order 2
+        steep, leaf = found
+        both = [steep, sample.loss]  # the loss has every leaf and tells every size
+        size = scales(both, sample.arrays)[0]
+        for second in (values[-1], simple_values[-1]):
+            allowed = 1e-5 * np.abs(second).max() + 1e-9 * float(size)
+            for direction in directions(second.shape, rng, most=2):
+                measured, _ = slope(both, sample.arrays, leaf.name, direction, 2e-5)
+                assert abs(measured - (second * direction).sum()) <= allowed, leaf.name
+
+
+def check_first(sample, values, simple_values, rng, rounding):
     for place, leaf in enumerate(sample.wrt, 1):
         for gradient in (values[place], simple_values[place]):
             assert gradient.shape == sample.arrays[leaf.name].shape
@@ -149,6 +163,6 @@ def test_source_unjitted_against_interpreter(number, compiled):
 @pytest.mark.parametrize("hundred", range(COUNT // 100, 100))
 def test_ten_thousand(hundred):
     for number in range(100 * hundred, 100 * hundred + 100):
-        test_gradient_against_differences(number)
+        test_gradients_of_order_one_and_two_against_differences(number)
         test_simplify_keeps_value_and_shape_and_is_done(number)
         derived.cache_clear()
