@@ -35,7 +35,9 @@ BLOCK_BYTES = ROW_BYTES * DEPTH_BLOCK
 STRIP_BYTES = 8 * STRIP_ROW * DEPTH_BLOCK
 WORK_BYTES = 64 + BLOCK_BYTES + STRIP_BYTES + STRIP_ROW * PANEL_BYTES
 HEIGHTS = {tallest: tuple(range(tallest, 0, -1)) for tallest in (14, 8, 6, 4)}  # every number of rows has its tile
-PACK_ROWS = 256  # with fewer rows than this, copying B costs more than it saves (measured: 128 lose 6 %)
+# Rows for each byte of a panel's row from which on copying B saves more than it costs. Measured for rows of 128 bytes
+# (AVX-512: 128 rows lose 6 %) and of 64 (AVX2: 128 rows gain 7 % of an epoch, 32 lose much).
+PACK_ROWS = 2
 WAY_BYTES = 4096  # addresses this far apart share a set of every L1 cache in use: a tile's rows would evict each other
 
 RUNS = BLOCK_BYTES // (PANEL_BYTES * 2)  # depth of all runs together: a last narrow panel of B is copied for them
@@ -236,7 +238,7 @@ class Product:
         pack_a = builder.and_(pack_a, single)
         pack_b = builder.or_(
             builder.icmp_signed("!=", b_col, number(1)),
-            builder.and_(single, builder.icmp_signed(">=", rows, number(PACK_ROWS))),
+            builder.and_(single, builder.icmp_signed(">=", rows, number(PACK_ROWS * self.width * self.vector.item))),
         )
         return pack_a, pack_b
 
