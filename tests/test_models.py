@@ -10,6 +10,7 @@ import pytest
 import symgrad as sg
 from symgrad.expression.forms import evaluation_form
 from symgrad.expression.node import leaves
+from symgrad.interpreter import evaluate_all
 
 MODELS = Path(__file__).parent.parent / "models"
 # Arguments that make a model small, rows and epochs, and the accuracy that is reached at least; measured 3 points
@@ -54,6 +55,26 @@ def test_a_model_learns_and_its_kernel_is_right(name, mnist, kernel_cache):
     output = evaluation_form(model.output)
     want = sg.evaluate(output, {n: given[n] for n in leaves([output])})
     np.testing.assert_allclose(model.predict(mnist.x_test[:8]), want, rtol=2e-4, atol=2e-6)
+
+
+@pytest.mark.parametrize("name", [*SMALL, *sorted(OTHERS)])
+def test_the_formulas_in_numpy_notation_give_the_interpreters_numbers(name):
+    """What is printed, run: loss, output and every gradient, of each model that ships."""
+    arguments = SMALL[name][0] if name in SMALL else {}
+    model = build(name, **arguments)
+    model.initialize()
+    rows, random = 3, np.random.default_rng(0)
+    roots = {"L": model.gradients.loss, **{f"d_{n}": g for n, g in model.gradients.gradients.items()}}
+    given = dict(model.weights)
+    for leaf in leaves(roots.values()).values():
+        shape = [rows if s == "N" else s for s in leaf.shape]
+        if leaf.name not in given:
+            given[leaf.name] = random.integers(0, 2, shape) if leaf.kind == "integer" else random.random(shape)
+    scope = {n: np.asarray(a, np.float64) if a.dtype.kind == "f" else a for n, a in given.items()}
+    given = {n: scope[n] for n in leaves(roots.values())}
+    exec(sg.formula(roots, notation="numpy"), scope)
+    for title, want in zip(roots, evaluate_all(list(roots.values()), given), strict=True):
+        np.testing.assert_allclose(scope[title], want, rtol=1e-9, atol=1e-12)
 
 
 def test_the_autoencoder_gives_images_again(mnist, kernel_cache):

@@ -143,6 +143,8 @@ def slope(text, at):
 )  # fmt: skip
 def test_kinks_are_one_table(text, at, want):
     assert slope(text, at) == want
+    left, right = slope(text, at - 1e-6), slope(text, at + 1e-6)
+    assert min(left, right) <= want <= max(left, right), "the value lies between the slopes beside the kink"
 
 
 @pytest.mark.parametrize("function", ["max", "min"])
