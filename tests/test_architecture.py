@@ -46,7 +46,7 @@ STAGES = {
     "matrices": "scalar_text names lower loops", "multiply": "names lower loops products views",
     "stages": "scalar_text names lower loops products schedule reductions spreading matrices multiply",
     "program": "blocks names loops lower schedule sharding stages",
-    "stepping": "names loops schedule program views",
+    "stepping": "blocks names loops schedule program views",
 }  # fmt: skip
 
 

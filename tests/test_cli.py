@@ -8,6 +8,7 @@ import signal
 import subprocess
 import sys
 import time
+from pathlib import Path
 
 import numpy as np
 import pytest
@@ -154,12 +155,8 @@ def test_other_commands(folder):
     text = run("source", "mine.py", cwd=folder).stdout
     compile(text, "generated", "exec")
     assert "def train(thread, threads, table):" in text
-    assert {m["model"] for m in json.loads(run("models", "--json").stdout)} == {
-        "mnist-mlp",
-        "mnist-mlp-deep",
-        "softmax-regression",
-        "two-two-one",
-    }
+    shipped = {p.stem.replace("_", "-") for p in (Path(__file__).parent.parent / "models").glob("*.py")} - {"--init--"}
+    assert {m["model"] for m in json.loads(run("models", "--json").stdout)} == shipped >= {"mnist-mlp", "mnist-cnn"}
     assert "threads" in json.loads(run("info", "--json").stdout)
 
 
@@ -313,3 +310,23 @@ def test_second_derivatives_on_the_command_line():
     assert json.loads(run(*asked, "--json").stdout)["hessians"]["∂²L/∂x²"] == {"formula": "A + Aᵀ", "shape": ["n", "n"]}
     assert r"\frac{\partial^{2} L}{\partial x^{2}}" in run(*asked, "--format", "latex").stdout
     assert "d2L_dx2 = A + A.T" in run(*asked, "--notation", "numpy").stdout
+
+
+TABLE = "rooms,age,price,label\n" + "".join(f"{i % 7},{i % 5},{2 * (i % 7) - (i % 5)},{'yes' if i % 7 > 3 else 'no'}\n" for i in range(140))
+
+
+def test_tables_from_the_command_line(tmp_path):
+    """Regression and classification of a CSV file: the width comes from the table, predictions are numbers or classes."""
+    (tmp_path / "prices.csv").write_text("\n".join(line.rsplit(",", 1)[0] for line in TABLE.splitlines()))
+    (tmp_path / "labels.csv").write_text("\n".join(",".join(line.split(",")[i] for i in (0, 1, 3)) for line in TABLE.splitlines()))
+    trained = run("train", "linear-regression", "--data", "prices.csv", "--label", "price", "--json", cwd=tmp_path)
+    assert json.loads(trained.stdout)["parameters"] == 3, trained.stderr
+    shown = run("predict", "--data", "prices.csv", "--test-index", "0", "--test-index", "6", "--json", cwd=tmp_path)
+    first, second = json.loads(shown.stdout)["predictions"]
+    assert abs(first["prediction"] - 0) < 0.5 and abs(second["prediction"] - 11) < 0.5, shown.stdout
+    trained = run("train", "logistic-regression", "--data", "labels.csv", "--json", cwd=tmp_path)
+    assert json.loads(trained.stdout)["epochs"][-1]["accuracy"] > 0.9, trained.stderr
+    result = run("evaluate", "--data", "labels.csv", cwd=tmp_path).stdout
+    assert "yes" in result and "no" in result and "accuracy" in result
+    wrong = run("train", "linear-regression", "-p", "features=5", "--data", "prices.csv", "--label", "price", cwd=tmp_path)
+    assert wrong.returncode not in (0, 1) and "columns has shape (N, 5)" in wrong.stderr

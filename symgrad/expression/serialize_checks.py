@@ -50,10 +50,6 @@ def _printable(op: Any, args: Sequence[Expr]) -> bool:
     return all(text.isprintable() and len(text) <= LONGEST_TEXT for text in texts)
 
 
-def _numbers(op: Any, args: Sequence[Expr]) -> bool:
-    return all(isinstance(size, int) for size in op.shape)
-
-
 def _same(a: Sequence[Any], b: Sequence[Any]) -> bool:
     return len(a) == len(b) and all(map(sizes.same, a, b))
 
@@ -110,7 +106,6 @@ CONDITIONS: tuple[Condition, ...] = (
     (ops.Variable, lambda op, args: op.classes >= 0 and (not op.classes or op.kind == INTEGER), "labels of no classes"),
     (ops.Leaf, _printable, "a text that cannot be printed"),
     (ops.Leaf, lambda op, args: all(map(sizes.is_size, op.shape)), "a shape that is not made of sizes"),
-    (ops.Parameter, _numbers, "a parameter whose shape is not made of numbers"),
     (ops.Extent, lambda op, args: not isinstance(op.size, int), "a count that is a number already"),
     (ops.OneHot, lambda op, args: op.classes >= 1, "one-hot rows of no classes"),
     (ops.Cast, lambda op, args: op.kind in ops.RANK, "a cast to an unknown kind"),

@@ -17,8 +17,8 @@ import numpy as np
 from symgrad.errors import BindingError, ConfigurationError, ModelError
 from symgrad.expression import binding, sizes
 from symgrad.expression.forms import evaluation_form, training_form
-from symgrad.expression.node import Expr, leaves, topological
-from symgrad.expression.ops import Leaf, Named, Parameter, State, Variable
+from symgrad.expression.node import Expr, leaves
+from symgrad.expression.ops import Parameter, State, Variable
 from symgrad.training import initializers
 from symgrad.training.settings import History, Training, as_metric
 
@@ -91,6 +91,10 @@ class Model:
                 raise ModelError(
                     f"the model uses {leaf.name}, declared at {leaf.op.place}, which is neither an "
                     f"input nor a target: list it in inputs="
+                )
+            if isinstance(leaf.op, Parameter) and not all(isinstance(size, int) for size in leaf.shape):
+                raise ModelError(
+                    f"{leaf.name} has shape {sizes.text(leaf.shape)}: a trained tensor has numbers as sizes"
                 )
         lacking = set(leaves([evaluation_form(self.output)])) & {t.name for t in self.targets}
         if lacking:
@@ -256,21 +260,9 @@ class Model:
 
     def summary(self) -> str:
         """Named nodes and parameters with shapes and counts, as text."""
-        rows = [("name", "formula", "shape", "parameters")]
-        for node in topological([self.output]):
-            if isinstance(node.op, Leaf | Named):
-                count = f"{math.prod(node.shape):,}" if isinstance(node.op, Parameter) else ""
-                what = type(node.op).__name__.lower() if isinstance(node.op, Leaf) else node.args[0].label
-                rows.append((node.op.name, what, sizes.text(node.shape), count))
-        widths = [max(len(r[i]) for r in rows) for i in range(4)]
-        lines = [
-            "  ".join(
-                c.ljust(w) if i < 3 else c.rjust(w) for i, (c, w) in enumerate(zip(r, widths, strict=True))
-            ).rstrip()
-            for r in rows
-        ]
-        rule = "─" * (sum(widths) + 6)
-        return "\n".join([lines[0], rule, *lines[1:], rule, f"{self.parameter_count:,} parameters"])
+        from symgrad.training.summary import summary
+
+        return summary(self)
 
     def save(self, path: str | Path) -> Path:
         """Write weights, optimizer state and the expression as data to one safetensors file. Raises OutputError,
