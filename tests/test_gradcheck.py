@@ -12,8 +12,10 @@ from differences import slope
 from test_gradients import ARRAYS, CASES, RESOLVED, real_leaves, scalar
 
 import symgrad as sg
-from symgrad.expression import ops
+from symgrad import interpreter
+from symgrad.expression import binding, ops
 from symgrad.expression.node import leaves, topological
+from symgrad.expression.scalars import TABLE as SCALARS
 from symgrad.interpreter import evaluate_all
 
 SAMPLES = 20  # of each op, at least
@@ -130,3 +132,38 @@ def test_empty_axes(op):
 def test_the_count_of_the_table_is_that_of_the_registry():
     assert len(CASES) + len(RESOLVED) == len(ops.OPS) == 32
     assert sum(len(drawn(op)) for op in CASES) >= SAMPLES * len(CASES) and set(ARRAYS)
+
+
+KINKED = (ops.LogSumExp, ops.Softmax, ops.ArgMax, ops.LogDet, ops.Cholesky, ops.Cast, ops.Range)  # no complex twin
+STEP = 1e-40
+
+
+def analytic(node):
+    """Whether a node is a function of complex numbers, as the interpreter computes it."""
+    smooth = not isinstance(node.op, ops.Elementwise) or SCALARS[node.op.function].smooth
+    kinked = isinstance(node.op, ops.Reduce) and node.op.function != "product"
+    return smooth and not kinked and not isinstance(node.op, KINKED)
+
+
+ANALYTIC = [pytest.param(case, id=f"{op.__name__}{i}") for op, group in CASES.items() for i, case in enumerate(group)
+            if all(analytic(n) for n in topological([case]))]  # fmt: skip
+
+
+@pytest.mark.parametrize("case", ANALYTIC)
+def test_complex_step(case, monkeypatch):
+    """Im f(x + ih d)/h has no cancellation: 1e-12 (Squire and Trapp 1998). The interpreter computes with complex numbers."""
+    rng = np.random.default_rng(4)
+    loss, arrays, wrt = sample(case, rng, 4, "plain")
+    for leaf in wrt:
+        (gradient,) = values([sg.gradient(loss, leaf)], arrays)
+        direction = rng.uniform(-1, 1, gradient.shape)
+        with monkeypatch.context() as patch:
+            patch.setitem(interpreter.DTYPES, "real", np.complex128)
+            patch.setattr(binding, "as_array", lambda value, leaf: np.asarray(value))
+            (moved,) = values([loss], {**arrays, leaf.name: arrays[leaf.name] + 1j * STEP * direction})
+        size = max(1.0, np.abs(gradient * direction).sum())
+        assert abs(moved.imag / STEP - (gradient * direction).sum()) <= 1e-12 * size, leaf.name
+
+
+def test_most_cases_have_a_complex_step():
+    assert len(ANALYTIC) >= 60
