@@ -19,12 +19,14 @@ from symgrad.codegen.multiply import fused_product, products
 from symgrad.codegen.names import Index, position, size_text
 from symgrad.codegen.products import as_product
 from symgrad.codegen.schedule import Stage, is_heavy
-from symgrad.expression.node import Expr
+from symgrad.codegen.views import is_permutation
+from symgrad.expression.node import Expr, topological
 from symgrad.expression.ops import Contraction
 from symgrad.expression.scalars import BOOLEAN, INTEGER, REAL
 from symgrad.expression.sizes import Size
 
 HEAVY = reductions.HEAVY | spreading.HEAVY | matrices.HEAVY
+SQUARE = 32  # rows and columns of a square: two of them fit into the first cache
 UNROLLED = 16  # entries of a window that are written one after the other, without a loop
 
 
@@ -101,8 +103,34 @@ class Builder:
 
     def entrywise(self) -> None:
         """One loop nest that computes every node of the stage, then stores them: reads come before writes."""
-        index, scope = self.nest(range(len(self.stage.shape)), Scope(self.body))
+        if len(self.stage.shape) == 2 and self._turned():
+            index, scope = self.squares(Scope(self.body))
+        else:
+            index, scope = self.nest(range(len(self.stage.shape)), Scope(self.body))
         self.finish(tuple(index[a] for a in range(len(self.stage.shape))), scope)
+
+    def _turned(self) -> bool:
+        """Whether the stage reads a matrix the other way round, as A + Aᵀ does."""
+        inside = topological(self.stage.nodes, stop=self.lowering.schedule.stored.__contains__)
+        return any(n.ndim == 2 and is_permutation(n) and n.op.inputs[0] != n.op.output for n in inside)  # type: ignore[attr-defined]
+
+    def squares(self, scope: Scope) -> tuple[dict[int, str], Scope]:
+        """Loops over a matrix square by square: rows of one operand and columns of another stay in the cache."""
+        index: dict[int, str] = {}
+        corners = []
+        for axis in range(2):
+            corner = self.lowering.names.fresh("corner")
+            loop = Loop(corner, *self.bounds(axis), step=str(SQUARE))
+            scope.body.append(loop)
+            scope = Scope(loop.body, scope, corner)
+            corners.append(corner)
+        for axis, corner in enumerate(corners):
+            name = self.lowering.names.fresh("ij"[axis])
+            loop = Loop(name, corner, f"min({corner} + {SQUARE}, {self.bounds(axis)[1]})")
+            scope.body.append(loop)
+            scope, index[axis] = Scope(loop.body, scope, name), name
+            self.axis_of[name] = axis
+        return index, scope
 
     def finish(self, index: Index, scope: Scope) -> None:
         """The entries of every node of the stage at an index, stored after all of them are computed."""

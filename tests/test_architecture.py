@@ -44,7 +44,7 @@ STAGES = {
     "looking": "names loops", "lower": "scalar_text names loops schedule looking",
     "reductions": "scalar_text names lower loops schedule stages", "spreading": "names lower loops",
     "matrices": "scalar_text names lower loops", "multiply": "names lower loops products views",
-    "stages": "scalar_text names lower loops products schedule reductions spreading matrices multiply",
+    "stages": "scalar_text names lower loops products schedule reductions spreading matrices multiply views",
     "program": "blocks names loops lower schedule sharding stages",
     "stepping": "blocks names loops schedule program views",
 }  # fmt: skip
