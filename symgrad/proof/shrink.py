@@ -116,7 +116,8 @@ def _moved(node: Expr, op: Any, small: Any) -> ops.Op:
     if any(isinstance(s, int) and small(s) != s for s in along):
         raise ExpressionError(f"{type(op).__name__.lower()} along an axis of {node.args[0].label} ties sizes together")
     own = {f.name for f in dataclasses.fields(op)} & {"start", "count", "extent"}
-    return dataclasses.replace(op, **{name: small(getattr(op, name)) for name in own})
+    changed: ops.Op = dataclasses.replace(op, **{name: small(getattr(op, name)) for name in own})
+    return changed
 
 
 def _reshape(op: ops.Reshape, shape: Shape, args: Sequence[Expr]) -> ops.Op:
