@@ -10,6 +10,8 @@ import pytest
 
 import symgrad as sg
 from symgrad.calculus.chain import chain
+from symgrad.calculus.sample import Sample
+from symgrad.expression.node import leaves
 from symgrad.formulas.html import html
 from symgrad.models import mnist_mlp, mnist_mlp_deep, softmax_regression, two_two_one
 from symgrad.proof.paths import multiplied
@@ -160,3 +162,31 @@ def test_given_starting_values():
         sg.parameter("w", (2,), init=["a", "b"])
     with pytest.raises(sg.ExpressionError, match="finite"):
         sg.parameter("w", (1,), init=[float("nan")])
+
+
+def test_rows_of_what_moves_entries_are_what_the_batch_holds():
+    """One sample of windows, slices, joins and matrices: the same numbers as that row of the batch."""
+    x, u = sg.variable("x", ("N", 6, 5, 2)), sg.noise("u", ("N", 6, 5, 2))
+    K = sg.parameter("K", (2, 3, 2, 4))
+    random = np.random.default_rng(8)
+    given = {"x": random.normal(size=(3, 6, 5, 2)), "u": random.random((3, 6, 5, 2)), "K": random.normal(size=(2, 3, 2, 4))}
+    square = sg.einsum("nijc,nkjc->nik", x, x) + 3 * sg.identity(6)
+    cases = [
+        sg.conv2d(x, K, (1, 2), "same"), sg.max_pool2d(sg.where(u > 0.5, x, 0)), x[:, 1:, ::-1, 1],
+        sg.concatenate([x, 2 * x], axis=2), sg.pad(x, ((0, 0), (1, 2), (0, 1), (0, 0))), sg.inverse(square),
+        sg.logdet(square), sg.gradient(sg.sum(sg.conv2d(x, K) ** 2), x), sg.tril(square),
+    ]  # fmt: skip
+    for case in cases:
+        one = Sample("N").of(case)
+        assert one.shape == case.shape[1:]
+        needed = leaves([case])
+        whole = sg.evaluate(case, {n: given[n] for n in needed})
+        row = sg.evaluate(one, {n: given[n] if n == "K" else given[n][1] for n in needed})
+        np.testing.assert_allclose(row, whole[1], rtol=1e-11, atol=1e-12)
+
+
+@pytest.mark.parametrize("act", [lambda x: x[1:], lambda x: sg.flip(x, 0), lambda x: sg.concatenate([x, x]),
+                                 lambda x: sg.windows(x, 0, 2), lambda x: sg.inverse(x @ x.T)])  # fmt: skip
+def test_what_goes_over_the_batch_is_refused(act):
+    with pytest.raises(sg.ExpressionError, match="batch|rows"):
+        Sample("N").of(act(sg.variable("x", ("N", 3))))

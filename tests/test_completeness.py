@@ -6,7 +6,7 @@ import unjitted
 
 import symgrad as sg
 from symgrad import interpreter
-from symgrad.calculus import linear, rules
+from symgrad.calculus import linear, rules, sample
 from symgrad.codegen import lower, stages
 from symgrad.expression import componentwise, ops
 from symgrad.expression.node import leaves
@@ -30,6 +30,7 @@ TABLES = {
     "SymPy": (componentwise.MEANING, {ops.ArgMax, ops.Take, ops.Scatter}),  # positions are no symbols
     "kernel": (lower._HANDLERS | stages.HEAVY, LEAVES | RESOLVED | {ops.Named}),  # loads; names are gone
     "model file": (ARITY, ANY_NUMBER),
+    "one row of a batch": (sample.WRITERS, RESOLVED),
     # Linear in what is differentiated: the adjoint passes through these on its way to a Jacobian.
     "Jacobian": (linear.RULES, LEAVES | NUMBERS | RESOLVED | {
         ops.Reduce, ops.LogSumExp, ops.Softmax, ops.ArgMax, ops.Cast, ops.OneHot, ops.Inverse, ops.Determinant,

@@ -39,8 +39,7 @@ class Sample:
         return self.rows[root]
 
     def _op(self, node: Expr) -> ops.Op:
-        write = WRITERS.get(type(node.op))
-        return write(self, node) if write else node.op
+        return WRITERS[type(node.op)](self, node)
 
     def lost(self, node: Expr, axes: Sequence[int]) -> tuple[int, ...]:
         """The axes of a reduction without the batch; rows meet where it goes over them."""
@@ -80,6 +79,8 @@ def _over_rows(op: ops.Contraction, gone: set[int]) -> ops.Contraction:
 
 def _reshape(sample: Sample, node: Expr) -> ops.Op:
     assert isinstance(node.op, ops.Reshape)
+    if sample.axis[node] is sample.axis[node.args[0]] is None:
+        return node.op
     if sample.axis[node] != 0 or sample.axis[node.args[0]] != 0:
         raise ExpressionError(f"{node.label} mixes the batch with other axes")
     return ops.Reshape(_without(node.op.shape, sample.batch))
@@ -96,6 +97,38 @@ def _argmax(sample: Sample, node: Expr) -> ops.Op:
     return ops.ArgMax(sample.lost(node, (node.op.axis,))[0])
 
 
+def _moved(sample: Sample, node: Expr) -> ops.Op:
+    """What moves entries along an axis that is not the batch."""
+    axis, place = node.op.axis, sample.axis[node.args[0]]  # type: ignore[attr-defined]
+    if place is not None and axis == place:
+        raise ExpressionError(f"{node.label} goes over the batch")
+    shifted: ops.Op = dataclasses.replace(node.op, axis=axis - (place is not None and axis > place))  # type: ignore[call-arg]
+    return shifted
+
+
+def _joined(sample: Sample, node: Expr) -> ops.Op:
+    if len({sample.axis[a] for a in node.args}) > 1:
+        raise ExpressionError(f"{node.label} joins what has rows with what has none")
+    return _moved(sample, node)
+
+
+def _matrices(sample: Sample, node: Expr) -> ops.Op:
+    places = {sample.axis[a] for a in node.args}
+    if len(places) > 1 or any(p is not None and p >= a.ndim - 2 for p, a in zip(places, node.args, strict=False)):
+        raise ExpressionError(f"{node.label} takes rows of the batch for those of a matrix")
+    return node.op
+
+
+def _counted(sample: Sample, node: Expr) -> ops.Op:
+    if sample.batch in node.shape:
+        raise ExpressionError(f"{node.label} counts the rows")
+    return node.op
+
+
+def _as_it_is(sample: Sample, node: Expr) -> ops.Op:
+    return node.op
+
+
 def _refused(sample: Sample, node: Expr) -> ops.Op:
     if any(sample.axis[a] is not None for a in node.args):
         raise ExpressionError(f"{node.label} picks among rows")
@@ -103,8 +136,12 @@ def _refused(sample: Sample, node: Expr) -> ops.Op:
 
 
 WRITERS: dict[type[ops.Op], Callable[[Sample, Expr], ops.Op]] = {
-    ops.Variable: _leaf,
-    ops.Parameter: _leaf,
+    **dict.fromkeys((ops.Variable, ops.Parameter, ops.State, ops.Noise), _leaf),
+    **dict.fromkeys((ops.Slice, ops.Pad, ops.Windows, ops.Overlap), _moved),
+    **dict.fromkeys((ops.Inverse, ops.Solve, ops.Determinant, ops.LogDet, ops.Cholesky), _matrices),
+    **dict.fromkeys((ops.Elementwise, ops.Cast, ops.OneHot, ops.Named, ops.Constant, ops.Extent), _as_it_is),
+    **dict.fromkeys((ops.Identity, ops.Range), _counted),
+    ops.Concatenate: _joined,
     ops.Contraction: _contraction,
     ops.Reshape: _reshape,
     ops.Reduce: _reduction,
