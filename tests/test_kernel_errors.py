@@ -118,3 +118,13 @@ def test_any_name_is_safe_in_generated_source(name):
 def test_any_size_name_is_safe_in_generated_source(size):
     a = sg.variable("a", (size, 2))
     assert sg.compile(sg.sum(a * sg.mean(a)), dtype="float64")(a=np.ones((3, 2))) == 6.0
+
+
+def test_too_few_rows_for_a_slice_are_refused_by_name():
+    x = sg.variable("x", ("N", 2))
+    expression = x[3:] * 2
+    kernel = sg.compile(expression, dtype="float64", threads=1)
+    for run in (lambda given: sg.evaluate(expression, given), kernel):
+        assert run({"x": np.ones((5, 2))}).shape == (2, 2) and run({"x": np.ones((3, 2))}).shape == (0, 2)
+        with pytest.raises(sg.BindingError, match="N - 3 entries, but N is 2"):
+            run({"x": np.ones((2, 2))})

@@ -96,6 +96,24 @@ def check_labels(leaf: Expr, array: np.ndarray) -> None:
         )
 
 
+def composite(nodes: Iterable[Expr]) -> list[tuple[Any, Expr]]:
+    """The sizes that are made of names, N - 3, each with a node that has it."""
+    found: dict[Any, Expr] = {}
+    for node in nodes:
+        for size in node.shape:
+            if not isinstance(size, int | str):
+                found.setdefault(size, node)
+    return list(found.items())
+
+
+def check_sizes(made: Iterable[tuple[Any, Expr]], extents: Mapping[str, int]) -> None:
+    """No size is below 0: x[3:] of two rows has none. Raises BindingError."""
+    for size, node in made:
+        if sizes.bind(size, extents) < 0:
+            values = ", ".join(f"{n} is {extents[n]}" for n in sizes.names([size]))
+            raise BindingError(f"{node.label} has an axis of {size} entries, but {values}: give more")
+
+
 def _stated(name: str, stated: Mapping[str, object]) -> int:
     value = stated.get(name)
     if value is None:
