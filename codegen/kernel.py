@@ -206,7 +206,8 @@ class Kernel:
     ) -> np.ndarray:
         """An output out of the buffer that holds it, its axes in order."""
         if node in buffers:
-            found = buffers[node].reshape([sizes.bind(s, extents) for s in node.shape])
+            shape = [sizes.bind(s, extents) for s in node.shape]
+            found = buffers[node][: math.prod(shape)].reshape(shape)  # a buffer has an entry even where nothing is
             return found if node.shape or node.kind != REAL else found.astype(self.dtype)
         op, dtype = node.op, dtype_of(node, self.dtype).rstrip("_")
         if isinstance(op, Leaf):
