@@ -1,4 +1,4 @@
-"""200 random expressions: gradients against differences, kernels and generated source against the interpreter.
+"""500 random expressions: gradients against differences, kernels and generated source against the interpreter.
 
 The scale of a comparison is the sum of absolute terms (`error_bound`), so that cancellation is not taken for a fault.
 """
@@ -26,7 +26,7 @@ from symgrad.interpreter import evaluate_all
 
 COUNT = 500
 NUMBERS = range(COUNT)
-CURVED = 200  # of these second derivatives are held against differences
+CURVED = 100  # of these second derivatives are held against differences
 SMALL = 3000  # entries in all nodes together up to which the unjitted source is quick
 each = pytest.mark.parametrize("number", NUMBERS)
 COMPILED = NUMBERS[:100]  # of these there are kernels
