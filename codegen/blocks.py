@@ -13,11 +13,11 @@ from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
-from symgrad.codegen.loops import Block, Call, If, Let, Loop, Note, Statement, Store
+from symgrad.codegen.loops import Block, Call, If, Let, Loop, Statement, lines
 
 WORD = re.compile(r"(?<![\w.])[A-Za-z_]\w*")
 THREAD = ("thread", "threads")
-LONGEST = 100  # statements of stages that are put together: compile time is flat around it
+LONGEST = 100  # lines of stages that are put together, loops counting twice: compile time is flat around it
 BARRIER = Call("barrier", ("meeting", "threads"))
 
 
@@ -45,7 +45,7 @@ class Blocks:
         groups: list[list[Lowered]] = []
         length, open_group = 0, False
         for stage, shape in zip(stages, shapes, strict=True):
-            own = sum(1 for _ in _texts(stage.body))
+            own = sum(1 + line.endswith(":") for line in _texts(stage.body))
             once = often[shape] == 1
             if once and open_group and groups[-1][0].training == stage.training and length + own <= LONGEST:
                 groups[-1].append(stage)
@@ -83,24 +83,8 @@ def _words(body: Sequence[Statement]) -> Iterator[str]:
 
 
 def _texts(body: Sequence[Statement]) -> Iterator[str]:
-    for s in body:
-        match s:
-            case Let(name, value):
-                yield f"{name} = {value}"
-            case Store(buffer, position, value, add):
-                yield f"{buffer}[{position}] {'+' if add else ''}= {value}"
-            case Loop(index, start, stop, inner, step):
-                yield f"for {index} in {start} {stop} {step}"
-                yield from _texts(inner)
-                yield "end"
-            case If(condition, inner):
-                yield f"if {condition}"
-                yield from _texts(inner)
-                yield "end"
-            case Call(function, arguments):
-                yield f"{function}({', '.join(arguments)})"
-            case Note():
-                pass
+    """The lines of a body without its notes: two formulas may be computed the same way."""
+    return (line for line in lines(body) if not line.lstrip().startswith("#"))
 
 
 def _shape(body: Sequence[Statement], order: Sequence[str], kinds: Mapping[str, str]) -> str:

@@ -1,10 +1,12 @@
 """The loop language: buffers, loops, assignments, calls. It never sees an expression and decides nothing.
 
-Scalar values and positions are text over names that the lowering made; `source` prints a program as Python.
+Scalar values and positions are text over names that the lowering made; `lines` says statements as Python,
+`source` whole programs.
 """
 
 from __future__ import annotations
 
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field
 from typing import TypeAlias
 
@@ -91,3 +93,25 @@ class Program:
     body: list[Statement]
     real: str  # the dtype that real numbers have: float32 or float64
     blocks: list[Block] = field(default_factory=list)
+
+
+def lines(body: Sequence[Statement], indent: int = 0) -> Iterator[str]:
+    """Statements as lines of Python."""
+    pad = "    " * indent
+    for s in body:
+        match s:
+            case Let(name, value):
+                yield f"{pad}{name} = {value}"
+            case Store(buffer, position, value, add):
+                yield f"{pad}{buffer}[{position}] {'+=' if add else '='} {value}"
+            case Loop(index, start, stop, inner, step):
+                bounds = f"{start}, {stop}, {step}" if step != "1" else f"{start}, {stop}" if start != "0" else stop
+                yield f"{pad}for {index} in range({bounds}):"
+                yield from lines(inner, indent + 1)
+            case If(condition, inner):
+                yield f"{pad}if {condition}:"
+                yield from lines(inner, indent + 1)
+            case Call(function, arguments):
+                yield f"{pad}{function}({', '.join(arguments)})"
+            case Note(text):
+                yield f"{pad}# {text}"
