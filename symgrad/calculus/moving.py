@@ -8,9 +8,10 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 
-from symgrad.calculus.arithmetic import Term, build, product_of, repeat
+from symgrad.calculus.arithmetic import Term, build, build_sum, collect, product_of, repeat, sum_of
 from symgrad.expression import ops, sizes
 from symgrad.expression.node import Expr, make
+from symgrad.expression.scalars import REAL
 
 
 def slice_of_everything(node: Expr) -> Expr | None:
@@ -90,24 +91,22 @@ def scalars_outside(node: Expr) -> Expr | None:
 
 def paddings_joined(node: Expr) -> Expr | None:
     """A sum of tensors, each among zeros where the others are not, is those tensors one after the other."""
-    op = node.op
-    assert isinstance(op, ops.Elementwise)
-    if op.function != "add":
+    assert isinstance(node.op, ops.Elementwise)
+    if node.op.function not in ("add", "subtract") or node.kind != REAL:
         return None
-    padded = {a: found for a in node.args if (found := _padded(a)) is not None}
+    terms = collect(sum_of(node))
+    padded = {i: found for i, t in enumerate(terms) if (found := _padded(t)) and found[0].shape == node.shape}
     for axis in range(node.ndim):
         tiles = _tiles(padded, axis, node.shape[axis])
         if len(tiles) > 1:
-            parts = (build(padded[t][1].times(Term(top={padded[t][0].args[0]: 1}))) for t in tiles)
-            joined = make(ops.Concatenate(axis), *parts)
-            rest = [a for a in node.args if a not in tiles]
-            return make(op, *rest, joined) if rest else joined
+            parts = (build(padded[i][1].times(Term(top={padded[i][0].args[0]: 1}))) for i in tiles)
+            joined = Term(top={make(ops.Concatenate(axis), *parts): 1})
+            return build_sum([*(t for i, t in enumerate(terms) if i not in tiles), joined])
     return None
 
 
-def _padded(x: Expr) -> tuple[Expr, Term] | None:
+def _padded(term: Term) -> tuple[Expr, Term] | None:
     """A padded tensor and the scalars before it."""
-    term = product_of(x)
     tensors = [b for b in term.top if b.shape]
     if len(tensors) != 1 or term.top[tensors[0]] != 1 or any(b.shape for b in term.bottom):
         return None
@@ -117,13 +116,13 @@ def _padded(x: Expr) -> tuple[Expr, Term] | None:
     return padded, Term(term.number, {b: e for b, e in term.top.items() if b is not padded}, dict(term.bottom))
 
 
-def _tiles(padded: Mapping[Expr, tuple[Expr, Term]], axis: int, extent: sizes.Size) -> list[Expr]:
-    """Padded tensors that cover an axis without a gap, in order; nothing when there are none."""
-    starts = {a: p.op.start for a, (p, _) in padded.items() if p.op.axis == axis}  # type: ignore[attr-defined]
-    found: list[Expr] = []
+def _tiles(padded: Mapping[int, tuple[Expr, Term]], axis: int, extent: sizes.Size) -> list[int]:
+    """The terms, paddings that cover an axis without a gap, in order; nothing when there are none."""
+    starts = {i: p.op.start for i, (p, _) in padded.items() if p.op.axis == axis}  # type: ignore[attr-defined]
+    found: list[int] = []
     place: sizes.Size = 0
     while not sizes.same(place, extent):
-        following = [a for a, start in starts.items() if sizes.same(start, place)]
+        following = [i for i, start in starts.items() if sizes.same(start, place)]
         if len(following) != 1 or following[0] in found:
             return []
         found.append(following[0])

@@ -7,7 +7,7 @@ larger sum or product; reductions carry their axes from left to right. Matching 
 from __future__ import annotations
 
 import ast
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Iterator, Sequence
 from fractions import Fraction
 from typing import Any
 
@@ -84,7 +84,7 @@ def _arithmetic(pattern: ast.expr, node: Expr, bound: Binding, exact: bool) -> I
     if len(wanted) > 1:
         for sign in (1,) if exact else (1, -1):
             have = [_scaled(t, sign) for t in collect(sum_of(through_names(node)))]
-            for found, rest in _assign(wanted, have, bound, _match_term):
+            for found, rest in _assign(wanted, have, bound):
                 if not rest or not exact:
                     yield {**found, "rest": [_scaled(t, sign) for t in rest], "sign": sign}
         return
@@ -108,18 +108,17 @@ def _scaled(term: Term, factor: int) -> Term:
     return Term(number * factor, term.top, term.bottom)
 
 
-def _assign(
-    wanted: Sequence[Any], have: Sequence[Any], bound: Binding, matcher: Callable[..., Iterator[Binding]]
-) -> Iterator[tuple[Binding, list[Any]]]:
-    """Each way to give every wanted part a different one of those there are, with those left over."""
+def _assign(wanted: Sequence[PatternTerm], have: list[Term], bound: Binding) -> Iterator[tuple[Binding, list[Term]]]:
+    """Each way to give every wanted term a different one of those there are, with those left over."""
     if not wanted:
-        yield bound, list(have)
+        yield bound, have
         return
     for i, candidate in enumerate(have):
-        for found in matcher(wanted[0], candidate, bound):
-            yield from _assign(wanted[1:], [*have[:i], *have[i + 1 :]], found, matcher)
+        for found in _match_product(wanted[0], candidate, bound, exact=True):
+            yield from _assign(wanted[1:], [*have[:i], *have[i + 1 :]], found)
 
 
+Power = tuple[Expr, "int | Fraction"]
 PatternTerm = tuple[int, list[tuple[ast.expr, int]]]  # sign or number, (factor, power) pairs
 
 
@@ -150,10 +149,6 @@ def _factors(pattern: ast.expr, power: int = 1) -> tuple[int, list[tuple[ast.exp
     return 1, [(pattern, power)]
 
 
-def _match_term(pattern: PatternTerm, term: Term, bound: Binding) -> Iterator[Binding]:
-    yield from _match_product(pattern, term, bound, exact=True)
-
-
 def _match_product(pattern: PatternTerm, term: Term, bound: Binding, exact: bool) -> Iterator[Binding]:
     sign, factors = pattern
     lone = len(factors) == 1 and isinstance(factors[0][0], ast.Name) and factors[0][1] == 1 and exact
@@ -164,18 +159,27 @@ def _match_product(pattern: PatternTerm, term: Term, bound: Binding, exact: bool
         return
     if (exact and term.number != sign) or (term.number < 0) != (sign < 0):
         return
-    for found, rest in _assign(
-        factors, [*term.top.items(), *((b, -e) for b, e in term.bottom.items())], bound, _match_factor
-    ):
+    for found, rest in _assign_factors(factors, [*term.top.items(), *((b, -e) for b, e in term.bottom.items())], bound):
         if not rest or not exact:
             number: Any = abs(term.number)
             over = Term(number, {b: e for b, e in rest if e > 0}, {b: -e for b, e in rest if e < 0})
             yield {**found, "over": over}
 
 
-def _match_factor(pattern: tuple[ast.expr, int], factor: tuple[Expr, int], bound: Binding) -> Iterator[Binding]:
-    if pattern[1] == factor[1]:
-        yield from _match(pattern[0], factor[0], bound)
+def _assign_factors(
+    wanted: Sequence[tuple[ast.expr, int]], have: list[Power], bound: Binding
+) -> Iterator[tuple[Binding, list[Power]]]:
+    """Each way to find the wanted factors among those there are, with what is left: of a² one a is left by a."""
+    if not wanted:
+        yield bound, have
+        return
+    pattern, power = wanted[0]
+    for i, (base, exponent) in enumerate(have):
+        left = exponent - power
+        if exponent * power > 0 and abs(exponent) >= abs(power):
+            rest = [*have[:i], *([(base, left)] if left else []), *have[i + 1 :]]
+            for found in _match(pattern, base, bound):
+                yield from _assign_factors(wanted[1:], rest, found)
 
 
 def _make(pattern: ast.expr, bound: Binding) -> Expr:

@@ -8,6 +8,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 
 from symgrad.calculus.arithmetic import Term, build, number_of, product_of, repeat
+from symgrad.calculus.operands import operands, with_operands
 from symgrad.calculus.patterns import sum_axes, through_names
 from symgrad.expression import functions as f
 from symgrad.expression import ops, sizes
@@ -224,11 +225,11 @@ def _repeated(x: Expr) -> Expr | None:
 
 def broadcasting_is_implicit(node: Expr) -> Expr | None:
     """Arithmetic repeats its operands by itself; a repetition of all of them is done once, outside."""
-    stripped = [_repeated(a) for a in node.args]
-    if node.kind == BOOLEAN or not any(s is not None for s in stripped):
+    parts = operands(node)
+    stripped = {a: inner for a in parts if (inner := _repeated(a)) is not None}
+    if node.kind == BOOLEAN or not stripped:
         return None  # a contraction of conditions would count them
-    args = [a if s is None else s for a, s in zip(node.args, stripped, strict=True)]
-    return repeat(make(node.op, *args), node)
+    return repeat(with_operands(node, {a: stripped.get(a, a) for a in parts}), node)
 
 
 def scalars_leave_selection(node: Expr) -> Expr | None:

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import itertools
 import keyword
+import operator
 import threading
 import weakref
 from collections.abc import Callable, Iterable, Mapping, Sequence
@@ -265,8 +266,12 @@ def _label(node: Expr, depth: int) -> str:
     return f"{name}({', '.join(parts)})"
 
 
-def topological(roots: Iterable[Expr], stop: Callable[[Expr], bool] | None = None) -> list[Expr]:
-    """Every node below the roots once, arguments before users; below a node for which `stop` holds it does not look."""
+def topological(
+    roots: Iterable[Expr],
+    stop: Callable[[Expr], bool] | None = None,
+    below: Callable[[Expr], Sequence[Expr]] = operator.attrgetter("args"),
+) -> list[Expr]:
+    """Every node below the roots once, what is `below` it first; nothing under a node for which `stop` holds."""
     order: list[Expr] = []
     seen: set[Expr] = set()
     stack: list[tuple[Expr, bool]] = [(root, False) for root in reversed(list(roots))]
@@ -278,7 +283,7 @@ def topological(roots: Iterable[Expr], stop: Callable[[Expr], bool] | None = Non
             seen.add(node)
             stack.append((node, True))
             if stop is None or not stop(node):
-                stack.extend((a, False) for a in reversed(node.args))
+                stack.extend((a, False) for a in reversed(below(node)))
     return order
 
 
