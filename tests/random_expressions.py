@@ -42,21 +42,31 @@ def make(number):
         grower = Grower(rng, number)
         steps = [FORCED[(number * FORCED_EACH + i) % len(FORCED)] for i in range(FORCED_EACH)]
         steps += [OPERATIONS[rng.integers(len(OPERATIONS))] for _ in range(GROWTH + attempt // 5)]
-        for place in rng.permutation(len(steps)):
-            grower.apply(steps[place])
-        loss = grower.loss()
-        order = topological([loss])
-        shared = [n for n, who in users(order).items() if len(who) > 1 and n.args]
-        wrt = differentiable(loss)
-        bound = {size for leaf in leaves([loss]).values() for size in sizes.names(leaf.shape)}
-        lost = set(sizes.names(s for n in order for s in n.shape)) - bound
-        if depth(order) < 8 or len(shared) < 3 or not wrt or lost:
+        sample = grown(grower, [steps[place] for place in rng.permutation(len(steps))])
+        if sample is None:
             continue
-        for _ in range(10):
-            arrays = {name: grower.array(leaf) for name, leaf in leaves([loss]).items()}
-            if clearance(order, arrays) > MARGIN:
-                return Sample(number, loss, wrt, arrays)
+        order = topological([sample.loss])
+        shared = [n for n, who in users(order).items() if len(who) > 1 and n.args]
+        if depth(order) >= 8 and len(shared) >= 3:
+            return sample
     raise AssertionError(f"no expression {number}")
+
+
+def grown(grower, steps):
+    """The expression that operations make in turn; None where it depends on nothing real or stays near a kink."""
+    for step in steps:
+        grower.apply(step)
+    loss = grower.loss()
+    order, wrt = topological([loss]), differentiable(loss)
+    bound = {size for leaf in leaves([loss]).values() for size in sizes.names(leaf.shape)}
+    lost = set(sizes.names(s for n in order for s in n.shape)) - bound
+    if not wrt or lost:
+        return None
+    for _ in range(10):
+        arrays = {name: grower.array(leaf) for name, leaf in leaves([loss]).items()}
+        if clearance(order, arrays) > MARGIN:
+            return Sample(grower.number, loss, wrt, arrays)
+    return None
 
 
 def bending(sample):

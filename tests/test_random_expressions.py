@@ -1,11 +1,11 @@
-"""500 random expressions: gradients against differences, kernels and generated source against the interpreter.
+"""Random expressions, larger than those of `test_graph_properties`, and compiled: gradients of order 1 and 2 against
+differences, kernels and generated source against the interpreter. 100 of them; 500 with `--rigorous`.
 
 The scale of a comparison is the sum of absolute terms (`error_bound`), so that cancellation is not taken for a fault.
 """
 
 import functools
 import multiprocessing
-import operator
 import os
 from collections import Counter
 from concurrent.futures import ProcessPoolExecutor
@@ -20,17 +20,17 @@ from error_bound import scales
 
 import symgrad as sg
 from symgrad.expression import ops
-from symgrad.expression.node import leaves, topological, users
+from symgrad.expression.node import topological, users
 from symgrad.expression.scalars import TABLE
 from symgrad.interpreter import evaluate_all
 
-COUNT = 500
-NUMBERS = range(COUNT)
-CURVED = 100  # of these second derivatives are held against differences
+NUMBERS = range(100)
+MORE = range(100, 500)  # with --rigorous
+DRAWN = range(200)  # enough that every op comes often
 SMALL = 3000  # entries in all nodes together up to which the unjitted source is quick
-each = pytest.mark.parametrize("number", NUMBERS)
-COMPILED = NUMBERS[:100]  # of these there are kernels
-each_compiled = pytest.mark.parametrize("number", COMPILED)
+each = pytest.mark.parametrize(
+    "number", [*NUMBERS, *(pytest.param(number, marks=pytest.mark.rigorous) for number in MORE)]
+)
 
 
 @functools.cache
@@ -54,16 +54,17 @@ def kernel_of(number, threads=1):
 
 
 @pytest.fixture(scope="module")
-def compiled(kernel_cache):
+def compiled(kernel_cache, request):
     """All kernels, compiled by as many processes as there are processors: Numba is what takes the time here."""
     spawn = multiprocessing.get_context("spawn")
     with ProcessPoolExecutor(len(os.sched_getaffinity(0)), mp_context=spawn) as processes:
-        list(processes.map(compile_into_cache, COMPILED, chunksize=4))
+        wanted = [*NUMBERS, *(MORE if request.config.getoption("--rigorous") else ())]
+        list(processes.map(compile_into_cache, wanted, chunksize=4))
 
 
 @pytest.fixture(scope="module")
 def nodes():
-    return [topological([random_expressions.make(number).loss]) for number in NUMBERS]
+    return [topological([random_expressions.make(number).loss]) for number in DRAWN]
 
 
 def agree(got, want, scale, tolerance=1e-12):
@@ -88,7 +89,7 @@ def test_depth_sharing_sizes_and_kinds(nodes):
     found = [n for order in nodes for n in order if isinstance(n.op, ops.Leaf)]
     assert {s for leaf in found for s in leaf.shape if isinstance(s, int)} >= {1, 2, 3, 17}
     assert {leaf.kind for leaf in found} == {"real", "integer", "boolean"}
-    assert sum(any(isinstance(s, str) for n in order for s in n.shape) for order in nodes) >= COUNT // 3
+    assert sum(any(isinstance(s, str) for n in order for s in n.shape) for order in nodes) >= len(DRAWN) // 3
 
 
 def test_the_same_number_gives_the_same_expression():
@@ -104,7 +105,7 @@ def test_gradients_of_order_one_and_two_against_differences(number):
     rng = np.random.default_rng(number)
     rounding = 1e-9 * float(scale[0])  # of the loss, divided by the step
     check_first(sample, values, simple_values, rng, rounding)
-    found = random_expressions.bending(sample) if number < CURVED else None
+    found = random_expressions.bending(sample)
     if found is not None:  # order 2
         steep, leaf = found
         both = [steep, sample.loss]  # the loss has every leaf and tells every size
@@ -127,30 +128,6 @@ def check_first(sample, values, simple_values, rng, rounding):
 
 
 @each
-def test_simplify_keeps_value_and_shape_and_is_done(number):
-    written, simple, values, simple_values, scale, simple_scale = derived(number)
-    for a, b, one, other, m, n in zip(written, simple, values, simple_values, scale, simple_scale, strict=True):
-        assert (a.shape, a.kind) == (b.shape, b.kind)
-        agree(other, one, m + n)
-    assert all(a is b for a, b in zip(sg.simplify(simple), simple, strict=True))
-
-
-@each
-def test_formula_in_numpy_notation_against_interpreter(number):
-    """The printed text, run, gives the interpreter's loss and gradients."""
-    sample = random_expressions.make(number)
-    simple, values, scale = (part[: 1 + len(sample.wrt)] for part in operator.itemgetter(1, 3, 5)(derived(number)))
-    names = [f"result{i}" for i in range(len(simple))]
-    extents = {s: n for name, leaf in leaves([sample.loss]).items()
-               for s, n in zip(leaf.shape, sample.arrays[name].shape, strict=True) if isinstance(s, str)}  # fmt: skip
-    scope = {**extents, **sample.arrays}  # a size that no leaf tells any more is an input by its name
-    with np.errstate(all="ignore"):
-        exec(sg.formula(simple, notation="numpy", names=names), scope)
-    for name, want, size in zip(names, values, scale, strict=True):
-        agree(np.asarray(scope[name]), want, size)
-
-
-@each_compiled
 def test_kernel_against_interpreter(number, compiled):
     _, _, _, values, _, scale = derived(number)
     kernel, arrays = kernel_of(number)
@@ -166,7 +143,7 @@ def work(order, arrays):
     return sum(int(np.prod([ops.sizes.bind(s, names) for s in node.shape])) for node in order)
 
 
-@each_compiled
+@each
 def test_source_unjitted_against_interpreter(number, compiled):
     written, simple, _, values, _, scale = derived(number)
     kernel, arrays = kernel_of(number)
@@ -174,12 +151,3 @@ def test_source_unjitted_against_interpreter(number, compiled):
         pytest.skip("too large for plain Python")
     for got, want, size in zip(unjitted.call(kernel, arrays), values, scale, strict=True):
         agree(got, want, size)
-
-
-@pytest.mark.rigorous
-@pytest.mark.parametrize("hundred", range(COUNT // 100, 100))
-def test_ten_thousand(hundred):
-    for number in range(100 * hundred, 100 * hundred + 100):
-        test_gradients_of_order_one_and_two_against_differences(number)
-        test_simplify_keeps_value_and_shape_and_is_done(number)
-        derived.cache_clear()

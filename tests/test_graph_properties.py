@@ -1,0 +1,153 @@
+"""Properties of every expression, on graphs that Hypothesis draws and, where one fails, shrinks.
+
+A graph is a list of operations (those of `random_operations`, the whole language) and a seed for what they choose; the
+shortest list that fails is what a failure shows. 500 graphs without compiling; 10,000 with `--rigorous`.
+"""
+
+import operator
+from collections import Counter
+
+import numpy as np
+import pytest
+from canonical import Keys
+from differences import directions, slope
+from error_bound import scales
+from hypothesis import HealthCheck, assume, given, settings
+from hypothesis import strategies as st
+from random_expressions import grown
+from random_operations import OPERATIONS
+from random_pool import Grower
+from reordered import reordered
+
+import symgrad as sg
+from symgrad.expression import ops
+from symgrad.expression.node import leaves, topological
+from symgrad.interpreter import evaluate_all
+
+seeds = st.integers(0, 2**32 - 1)
+
+
+def settle(examples):
+    """The same graphs in every run, no clock, nothing kept between runs."""
+    return settings(
+        max_examples=examples, derandomize=True, deadline=None, database=None, suppress_health_check=list(HealthCheck)
+    )
+
+
+@st.composite
+def graphs(draw):
+    """A scalar loss with arrays for its leaves."""
+    steps = draw(st.lists(st.sampled_from(OPERATIONS), min_size=1, max_size=9))
+    seed = draw(seeds)
+    sample = grown(Grower(np.random.default_rng(seed), seed), steps)
+    assume(sample is not None)
+    return sample
+
+
+def agree(got, want, scale, tolerance=1e-12):
+    assert got.shape == want.shape
+    assert np.isfinite(want).all()
+    worst = (np.abs(got - want) / np.where(scale > 0, scale, 1e-300)).max(initial=0.0)
+    assert worst <= tolerance, f"{worst:.1e} of the absolute terms"
+
+
+def check(sample, seed):
+    """Everything that holds for a loss and its gradients."""
+    written = [sample.loss, *sg.gradient(sample.loss, sample.wrt)]
+    simple = sg.simplify(written)
+    turned = sg.simplify(reordered(written, np.random.default_rng(seed)))
+    everything = [*written, *simple, *turned]
+    values, scale = evaluate_all(everything, sample.arrays), scales(everything, sample.arrays)
+    count = len(written)
+    want = values[:count]
+    for other in (simple, turned):
+        for a, b in zip(written, other, strict=True):
+            assert (a.shape, a.kind) == (b.shape, b.kind)
+    for place in range(count):
+        size = scale[place] + scale[count + place] + scale[2 * count + place]
+        agree(values[count + place], want[place], size)
+        agree(values[2 * count + place], want[place], size)
+    assert all(map(operator.is_, sg.simplify(simple), simple)), "not done after one run"
+    gradients_against_differences(sample, want, values[count : 2 * count], size=float(scale[0]))
+    printed(sample, simple, values[count : 2 * count], scale[count : 2 * count])
+
+
+def gradients_against_differences(sample, *found, size):
+    rng = np.random.default_rng(sample.number)
+    for place, leaf in enumerate(sample.wrt, 1):
+        for gradient in (values[place] for values in found):
+            assert gradient.shape == sample.arrays[leaf.name].shape
+            allowed = 1e-6 * np.abs(gradient).max(initial=0.0) + 1e-9 * size
+            for direction in directions(gradient.shape, rng, most=2):
+                (measured,) = slope([sample.loss], sample.arrays, leaf.name, direction, 2e-5)
+                assert abs(measured - (gradient * direction).sum()) <= allowed, leaf.name
+
+
+def printed(sample, simple, values, scale):
+    """The text in NumPy notation, run."""
+    names = [f"result{i}" for i in range(len(simple))]
+    extents = {s: n for name, leaf in leaves([sample.loss]).items()
+               for s, n in zip(leaf.shape, sample.arrays[name].shape, strict=True) if isinstance(s, str)}  # fmt: skip
+    scope = {**extents, **sample.arrays}
+    with np.errstate(all="ignore"):
+        exec(sg.formula(simple, notation="numpy", names=names), scope)
+    for name, want, size in zip(names, values, scale, strict=True):
+        agree(np.asarray(scope[name]), want, size)
+
+
+@pytest.mark.parametrize("count", [500, pytest.param(10_000, marks=pytest.mark.rigorous)])
+def test_loss_and_gradients(count):
+    seen = Counter()
+
+    @settle(count)
+    @given(graphs(), seeds)
+    def on(sample, seed):
+        seen.update({type(node.op) for node in topological([sample.loss])})
+        check(sample, seed)
+
+    on()
+    resolved = (ops.Mode, ops.Assign)  # gone before anything is computed
+    assert {op.__name__: seen[op] for op in ops.OPS if seen[op] < 5 and op not in resolved} == {}
+
+
+# the order of terms: exactly the same form, on sums, products, quotients and powers of a few letters
+
+LETTERS = [*(sg.variable(name, ("N",)) for name in "abc"), sg.parameter("s")]
+FUNCTIONS = [sg.exp, sg.tanh, sg.sin, sg.sigmoid, sg.softplus, sg.relu, abs, sg.log1p]
+
+
+def combined(inner):
+    return st.one_of(
+        *(st.builds(two, inner, inner) for two in (operator.add, operator.sub, operator.mul, operator.truediv)),
+        st.builds(lambda x, y: x / (y**2 + 1), inner, inner),
+        st.builds(operator.pow, inner, st.integers(2, 3)),
+        st.builds(lambda x, power: (x**2 + 1) ** power, inner, st.sampled_from([0.5, -0.5, -1, 1.5])),
+        st.builds(operator.mul, inner, st.integers(-3, 3)),
+        st.builds(operator.neg, inner),
+        st.builds(lambda x, function: function(x), inner, st.sampled_from(FUNCTIONS)),
+    )
+
+
+formulas = st.recursive(st.sampled_from(LETTERS), combined, max_leaves=8)
+
+
+def check_order(written, seed):
+    turned = reordered(written, np.random.default_rng(seed))
+    keys = Keys()
+    for a, b in zip(sg.simplify(written), sg.simplify(turned), strict=True):
+        assert keys.of(a) == keys.of(b), f"{sg.formula(a)}\n{sg.formula(b)}"
+
+
+@settle(1000)
+@given(formulas, seeds)
+def test_order_of_terms_in_expressions(written, seed):
+    check_order([written], seed)
+
+
+@settle(400)
+@given(formulas, seeds)
+def test_order_of_terms_in_gradients(written, seed):
+    loss = sg.sum(written) if written.shape else written
+    wrt = list(leaves([loss]).values())
+    assume(wrt)
+    check_order([loss, *sg.gradient(loss, wrt)], seed)
