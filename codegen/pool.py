@@ -10,7 +10,7 @@ import os
 import signal
 import threading
 import weakref
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from types import FrameType
 
@@ -130,13 +130,13 @@ HELD = (signal.SIGINT, signal.SIGTERM)
 
 
 @contextmanager
-def interrupts_held() -> Iterator[None]:
-    """Hold back Ctrl-C and SIGTERM to the end of the block; then the last that came is answered.
+def interrupts_held() -> Iterator[Sequence[object]]:
+    """Hold back Ctrl-C and SIGTERM to the end of the block; then the last that came is answered. Gives what is held.
 
     Python runs the handlers in the main thread only, between any two bytecodes: anywhere else there is nothing to do.
     """
     if threading.current_thread() is not threading.main_thread():
-        yield
+        yield ()
         return
     held: list[tuple[int, FrameType | None]] = []
     kept: dict[signal.Signals, Callable[[int, FrameType | None], object]] = {}
@@ -146,7 +146,7 @@ def interrupts_held() -> Iterator[None]:
             if callable(handler):  # else ignored, default (ends the process at once), or not Python's
                 kept[number] = handler
                 signal.signal(number, lambda number, frame: held.append((number, frame)))
-        yield
+        yield held
     finally:
         for number, handler in kept.items():
             signal.signal(number, handler)

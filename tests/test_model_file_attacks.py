@@ -13,7 +13,9 @@ import pytest
 from test_storage_malformed import BAD
 
 import symgrad as sg
-from symgrad.expression.serialize import expression_to_json
+from symgrad.expression import ops
+from symgrad.expression.node import make
+from symgrad.expression.serialize import expression_from_json, expression_to_json
 from symgrad.storage import checkpoint
 from symgrad.training import saved
 
@@ -21,6 +23,7 @@ WHOLE = [-1, 1.5, "3", None, True, [], 1 << 70]
 TEXT = [7, None, [], "two\nlines", "\x1b[2J", "\u202e", "x" * 1001]
 NAME = ["", "a b", "__x", "for", "x" * 65, "a;b", "\x1b[2J", 7, None, [], "os.system('true')"]
 SIZES = ["N", 5, None, [-1], [1.5], [None], [True], ["a b"], [[1]], [{"product": []}], [{"sum": [1, 2]}]]
+AXIS = [9, -1, "0", True, None, [0], 1.5]
 AXES = [[9], [-1], ["0"], [True], 0, None, [[0]]]
 
 # Where in the document, and what must not stand there.
@@ -71,18 +74,44 @@ NODES = {
     "Identity": {"size": [-1, "a b", 1.5, None, []], "args": [[0]]},
     "Cast": {"kind": ["complex", "", 7, "object"], "args": [[], [0, 0]]},
     "Named": {"name": NAME, "adjoint": [1, "x"], "args": [[], [0, 0]]},
+    "State": {"name": NAME, "shape": [*SIZES, ["N"]], "initial": ["nan", "inf", "x", "0.0; import os", "", 0.0, 7, None], "place": ["\n", 7], "args": [[0]]},
+    "Noise": {"name": NAME, "shape": SIZES, "place": ["\x1b[2J", None], "args": [[0]]},
+    "Mode": {"args": [[], [0], [0, 0, 0], [0, 1], [1, 2]]},
+    "Assign": {"args": [[], [0], [0, 0], [0, 0, 0], [0, 1, 2]]},
+    "ArgMax": {"axis": [9, -1, "0", True, None, [0]], "args": [[], [0, 0]]},
+    "Range": {"size": [-1, "a b", 1.5, None, [], True, {"sum": []}], "args": [[0]]},
+    "Take": {"axis": AXIS, "args": [[], [0], [0, 0], [0, 0, 0]]},
+    "Scatter": {"axis": AXIS, "size": [-1, "a b", 1.5, None, [], True], "args": [[], [0], [0, 0]]},
+    "Slice": {"axis": AXIS, "start": [-1, 4, 99, "a b", None, 1 << 70], "step": [0, 2, -1, 1.5, "1", None, True], "count": [4, 99, -1, "a b", None], "args": [[], [0, 0]]},
+    "Pad": {"axis": AXIS, "start": [-1, 3, 99, "a b", None], "step": [0, 2, -1, 1.5, None], "extent": [3, 0, -1, "a b", None, 1 << 70], "args": [[], [0, 0]]},
+    "Concatenate": {"axis": AXIS, "args": [[], [0, 1], [0, 2]]},
+    "Windows": {"axis": AXIS, "size": [0, -1, 5, 99, 1.5, None, True], "stride": [0, -1, 1.5, None, 1 << 21], "dilation": [0, -1, 9, "1", None], "args": [[], [0, 0]]},
+    "Overlap": {"axis": [*AXIS, 1], "extent": [0, 2, 5, -1, "a b", None], "stride": [0, -1, 2, 1.5, None], "dilation": [0, -1, 2, None], "args": [[], [0, 0], [0]]},
+    **{kind: {"args": [[], [0], [0, 0], "x"], "extra": [1]} for kind in ("Inverse", "Determinant", "LogDet", "Cholesky")},
+    "Solve": {"args": [[], [0], [0, 0], [0, 1, 2]], "extra": [1]},
 }  # fmt: skip
 
 
 def network():
-    """A model with a node of each of these kinds."""
+    """A model with a node of every kind."""
     x, y = sg.variable("x", ("N", 4)), sg.labels("y", ("N",), 3)
     W, b = sg.parameter("W", (4, 3)), sg.parameter("b", (3,))
-    z = sg.relu(x @ W + b).named("z")
+    V, square = sg.parameter("V", (4,)), sg.parameter("S", (3, 3))
+    z = sg.batch_norm(sg.dropout(sg.relu(x @ W + b), 0.1)).named("z")
     more = sg.mean(sg.max(x, axis=1)) + sg.sum(sg.reshape(W, (12,))) + sg.sum(sg.logsumexp(W, axis=0))
     more = more + sg.mean(sg.one_hot(y, 3) @ sg.identity(3)) + 2.5 * sg.mean(x) + sg.mean(sg.cast(y, "real"))
+    more = more + sg.sum(V[1:] * sg.concatenate((V[:2], V[2:3]))) + sg.mean(sg.take(W, y) * b) + sg.sum(sg.pad(V, (1, 0)))
+    more = more + sg.mean(sg.cast(sg.argmax(x, axis=1), "real")) + sg.sum(make(ops.Windows(0, 2, 1, 1), V)) + sg.sum(V * sg.arange(4))
+    more = more + sg.sum(make(ops.Overlap(0, 4, 1, 1), make(ops.Windows(0, 2, 1, 1), V))) + sg.sum(make(ops.Scatter(0, 5), x, y))
+    definite = square @ square.T + 9 * sg.identity(3)
+    more = more + sg.sum(sg.inverse(definite)) + sg.determinant(definite) + sg.logdet(definite) + sg.sum(sg.solve(definite, W.T))
+    more = more + sg.sum(sg.cholesky(definite))
     training = sg.Training(sg.adam(0.01), batch_size=10, epochs=1)
     return sg.Model([x], [y], sg.softmax(z), sg.softmax_cross_entropy(z, y) + more, [sg.accuracy], training)
+
+
+def test_the_table_has_every_operation():
+    assert set(NODES) == {op.__name__ for op in ops.OPS}
 
 
 @pytest.fixture(scope="module")
@@ -131,6 +160,32 @@ def test_every_field_of_a_model_file_is_checked(good, tmp_path):
         assert time.perf_counter() - started < 20, name  # no hang
     assert accepted == []
     assert len(cases) >= 400 and len(cases) + len(BAD) >= 480 and len({name for name, *_ in cases}) > 0.95 * len(cases)
+
+
+NAMED = [  # an axis of N entries: what would run past its end
+    ops.Slice(0, 1, 1, "N"), ops.Slice(0, 0, 1, "M"), ops.Slice(0, "N", 1, 1), ops.Slice(0, "M", 1, 1), ops.Slice(0, 0, -1, "N"),
+    ops.Slice(0, 0, 2, "N"), ops.Pad(0, 1, 1, "N"), ops.Pad(0, 0, 1, 8), ops.Pad(0, "M", 1, "N"), ops.Pad(0, 0, 1, "M"),
+]  # fmt: skip
+
+
+@pytest.mark.parametrize("op", NAMED, ids=str)
+def test_what_would_run_past_an_axis_of_any_length_is_refused(op):
+    """The kernel takes addresses: nothing else stands between a stranger's file and the memory behind an array."""
+    x = sg.variable("x", ("N",))
+    document = expression_to_json([make(op, x)])
+    with pytest.raises(sg.ModelError, match="out of range"):
+        expression_from_json(document)
+
+
+@pytest.mark.parametrize("build", [
+    lambda x: x[1:], lambda x: x[:-2], lambda x: x[::-1], lambda x: x[::-1][2:], lambda x: sg.pad(x, (2, 1)), lambda x: x[3:][:-1],
+    lambda x: sg.concatenate((x, x))[::-1], lambda x: sg.sum(sg.windows(x, 0, 3)), lambda x: sg.gradient(sg.sum(sg.windows(x, 0, 3) ** 2), x),
+    lambda x: sg.gradient(sg.sum(sg.concatenate((x, sg.tanh(x))) ** 3), x),
+])  # fmt: skip
+def test_what_stays_within_an_axis_of_any_length_is_read(build):
+    written = build(sg.variable("x", ("N",)))
+    (read,) = expression_from_json(expression_to_json([written]))
+    assert sg.formula(read) == sg.formula(written)
 
 
 HEAVY = {

@@ -14,4 +14,8 @@ def main() -> None:
         from symgrad.cli.app import run
     except KeyboardInterrupt:  # while Python still reads modules
         sys.exit(130)
-    sys.exit(run(sys.argv[1:]))
+    code = run(sys.argv[1:])
+    background = sys.modules.get("symgrad.codegen.background")  # not read by commands that run no kernel
+    if background is not None:
+        background.leave(code)
+    sys.exit(code)

@@ -82,6 +82,8 @@ def run(arguments: list[str]) -> int:
     try:
         result = app(arguments, standalone_mode=False)
         sys.stdout.flush()
+        if result == 130:  # typer's own answer to Ctrl-C
+            complain("interrupted")
         return result if isinstance(result, int) else 0
     except SymgradError as error:
         complain(str(error))

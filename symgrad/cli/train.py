@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import math
+import shlex
+import sys
 from contextlib import suppress
 from dataclasses import dataclass, replace
 from pathlib import Path
@@ -16,7 +18,7 @@ from symgrad.cli.formulas import gradient_lines
 from symgrad.cli.inspect import show_json
 from symgrad.cli.screen import Screen, numbers
 from symgrad.errors import ConfigurationError, ModelError, OutputError
-from symgrad.storage import atomic
+from symgrad.storage import atomic, checkpoint
 from symgrad.training import fit as loop
 from symgrad.training import saved
 from symgrad.training.model import Model
@@ -146,10 +148,24 @@ def train_command(request: Request) -> None:
         history = loop.fit(
             model, x, y, epochs, None, validation, seed, out, progress, request.early_stopping, screen, about
         )
+    except (KeyboardInterrupt, SystemExit):
+        with suppress(Exception):
+            screen.stop()
+        _tell_what_is_kept(model, out)
+        raise
     finally:
         with suppress(Exception):
             screen.stop()
     _conclude(console, request, model, dataset, history)
+
+
+def _tell_what_is_kept(model: Model, out: Path) -> None:
+    """After an interruption: where the work is, and how to go on."""
+    reached = checkpoint.newest(out).path
+    if reached is not None:
+        again = f"symgrad train {shlex.quote(model.source or model.name)}"
+        arguments = "".join(f" -p {shlex.quote(f'{name}={value}')}" for name, value in model.arguments.items())
+        print(f"kept {reached}; to go on: {again}{arguments} --resume {shlex.quote(str(out))}", file=sys.stderr)
 
 
 def _claim(out: Path) -> None:

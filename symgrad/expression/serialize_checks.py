@@ -54,12 +54,25 @@ def _same(a: Sequence[Any], b: Sequence[Any]) -> bool:
     return len(a) == len(b) and all(map(sizes.same, a, b))
 
 
+def _least(*parts: Any) -> int:
+    """The least value of a sum of sizes and counts, every name at least 1; -1 where it may be anything."""
+    terms = sizes.terms(sizes.total(parts))
+    return -1 if any(number < 0 for number, names in terms if names) else sum(number for number, _ in terms)
+
+
+def _negative(size: Any) -> Any:
+    return sizes.times([-1, size])
+
+
 def _within(op: Any, args: Sequence[Expr], whole: Any, part: Any) -> bool:
-    """Whether start + i step stays within an axis, where its size is a number."""
-    if not all(isinstance(s, int) for s in (op.start, whole, part)):
-        return op.step in (1, -1)
-    last = op.start + op.step * (part - 1)
-    return bool(op.step != 0 and (part == 0 or (0 <= op.start < whole and 0 <= last < whole)))
+    """Whether start + i step stays within an axis, whatever the names of its size stand for."""
+    if op.step == 0 or isinstance(part, int) and part == 0:
+        return bool(op.step)
+    if not all(isinstance(s, int) for s in (op.start, whole, part)) and op.step not in (1, -1):
+        return False
+    last = sizes.total([op.start, sizes.times([op.step, sizes.shifted(part, -1)])])
+    low, high = (op.start, last) if op.step > 0 else (last, op.start)
+    return _least(low) >= 0 and _least(whole, -1, _negative(high)) >= 0
 
 
 def _slides(op: Any, extent: Any) -> bool:
@@ -77,9 +90,12 @@ def _overlap(op: Any, args: Sequence[Expr]) -> bool:
     if op.axis + 1 >= args[0].ndim or not _slides(op, op.extent):
         return False
     positions, size = args[0].shape[op.axis : op.axis + 2]
-    known = all(isinstance(s, int) for s in (positions, size, op.extent))
-    reach = (size - 1) * op.dilation if known else 0
-    return not known or (reach < op.extent and positions == (op.extent - reach - 1) // op.stride + 1)
+    if not isinstance(size, int) or size < 1:
+        return False
+    reach = (size - 1) * op.dilation
+    if isinstance(op.extent, int):
+        return reach < op.extent and sizes.same(positions, (op.extent - reach - 1) // op.stride + 1)
+    return sizes.same(positions, sizes.shifted(op.extent, -reach))
 
 
 def _joined(op: Any, args: Sequence[Expr]) -> bool:

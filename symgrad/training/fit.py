@@ -15,6 +15,7 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
+from symgrad.codegen.background import LeftBehind, awaited
 from symgrad.codegen.pool import interrupts_held
 from symgrad.errors import ConfigurationError, DivergenceError, ModelError
 from symgrad.storage import atomic
@@ -24,6 +25,7 @@ from symgrad.training.trace import Given, Moment, cause
 if TYPE_CHECKING:
     from symgrad.training.model import Model
 
+LONG = 0.25  # seconds of machine code after which Ctrl-C would be felt to wait
 Watcher = Callable[[str, Mapping[str, Any]], None]  # (event, facts): "epoch", "steps", "done"
 
 
@@ -80,6 +82,7 @@ class Run:
         self._started: Moment | None = None  # of this epoch
         self._given: Given | None = None
         self._bad: int | None = None  # the step at which a number was none; from then on nothing is saved
+        self._spent = math.inf  # seconds that the last steps took; before there are any, they may take long
         self._kept_tables: dict[str, Any] | None = None
 
     def train(self) -> History:
@@ -141,14 +144,32 @@ class Run:
         return self._finish(seconds)
 
     def _advance(self, slices: Iterator[tuple[int, int]], kept: Mapping[str, np.ndarray]) -> bool:
-        """Run the next steps and count them, whatever signal comes: weights and progress belong together."""
-        with interrupts_held():
-            bounds = next(slices, None)
+        """Run the next steps and count them, whatever signal comes: weights and progress belong together.
+
+        Steps that take long are left behind when a signal comes, and the weights before them are kept.
+        """
+        with interrupts_held() as held:
+            before, started = self._before_long_steps(), time.perf_counter()
+            try:
+                bounds = awaited(lambda: next(slices, None), held) if before is not None else next(slices, None)
+            except LeftBehind:
+                assert before is not None
+                before.replace(self.model)
+                return True  # not reached: the signal is answered at the end of this block
+            self._spent = time.perf_counter() - started
             if bounds is not None:
                 self._count(kept, *bounds)
         if self._bad is not None:
             raise self._diverged(f"the loss is {kept['loss'][self._bad]}", self._bad)
         return bounds is not None
+
+    def _before_long_steps(self) -> Moment | None:
+        """Copies of what the next steps overwrite, when they may take long; None when they are known to be short."""
+        if self._spent < LONG:
+            return None
+        assert self._started is not None
+        first = self.progress.step == self._started.step
+        return self._started if first else Moment.of(self.model, self.progress.step)
 
     def _tables(self) -> dict[str, Any]:
         if self._kept_tables is None:

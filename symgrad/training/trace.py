@@ -57,6 +57,11 @@ class Moment:
             for name, array in kept.items():
                 tensors[name][...] = array
 
+    def replace(self, model: Model) -> None:
+        """Put the model back in other arrays: a kernel may still write to those it has."""
+        model.weights.update(self.weights)
+        model.state.update(self.state)
+
     def damaged(self) -> str:
         """The first entry of weights or state that is no finite number, as a sentence, or ""."""
         for name, array in {**self.weights, **self.state}.items():
