@@ -10,27 +10,27 @@ from __future__ import annotations
 import os
 import sys
 import threading
-from collections.abc import Callable, Sized
-from typing import Any, NoReturn
+from collections.abc import Callable
+from typing import NoReturn, TypeVar
+
+from symgrad.codegen.pool import Interrupts
 
 LOOK = 0.05  # seconds between two looks at what has come
 GRACE = 0.3  # seconds that work may still take once a signal has come
+Result = TypeVar("Result")
 _left: list[threading.Thread] = []
 
 
-class LeftBehind(Exception):
-    """The work did not end within the grace that it has after a signal."""
-
-
-def awaited(work: Callable[[], Any], signals: Sized) -> Any:
+def awaited(work: Callable[[], Result], interrupts: Interrupts) -> Result:
     """work() in another thread; what it gives or raises.
 
-    `signals` fills while signals are held back: once there is one, the work has 0.3 seconds to end.
-    Raises LeftBehind after that. Anywhere but in the main thread, which alone has signals, it is just work().
+    Once one of the signals has come that are held back, the work has 0.3 seconds to end. Then the signal is answered,
+    and where that raises, as Ctrl-C does, the work is left behind. Anywhere but in the main thread, which alone has
+    signals, this is just work().
     """
     if threading.current_thread() is not threading.main_thread():
         return work()
-    results: list[Any] = []
+    results: list[Result] = []
     errors: list[BaseException] = []
 
     def run() -> None:
@@ -41,14 +41,14 @@ def awaited(work: Callable[[], Any], signals: Sized) -> Any:
 
     thread = threading.Thread(target=run, name="symgrad-work", daemon=True)
     thread.start()
-    grace = GRACE
     thread.join(LOOK)
     while thread.is_alive():
-        if len(signals):
-            grace -= LOOK
-            if grace <= 0:
+        if interrupts.came:
+            thread.join(GRACE)
+            if thread.is_alive():
                 _left.append(thread)
-                raise LeftBehind
+                interrupts.answer()
+                _left.remove(thread)  # the handler did not raise: go on
         thread.join(LOOK)
     if errors:
         raise errors[0]

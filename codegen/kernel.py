@@ -14,9 +14,10 @@ from typing import Any, overload
 import numpy as np
 
 from symgrad.codegen import cache, native, tiles
+from symgrad.codegen.background import awaited
 from symgrad.codegen.multiply import BLOCK
 from symgrad.codegen.names import size_text
-from symgrad.codegen.pool import Pool
+from symgrad.codegen.pool import Pool, interrupts_held
 from symgrad.codegen.program import Assembled, assemble, dtype_of
 from symgrad.codegen.schedule import make_schedule
 from symgrad.codegen.source import source
@@ -65,7 +66,8 @@ class Machine:
         def make() -> tuple[bytes, str]:
             from symgrad.codegen.jit import compile_program  # imports Numba: only when there is something to compile
 
-            objects, symbol = compile_program(program)
+            with interrupts_held() as interrupts:  # raised within LLVM, an interruption would be lost
+                objects, symbol = awaited(lambda: compile_program(program), interrupts)
             return native.packed(objects), symbol
 
         object_code, symbol, self.cached = cache.fetch(cache.key_of(self.source, program.real), make, self.source)

@@ -10,7 +10,7 @@ import os
 import signal
 import threading
 import weakref
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from types import FrameType
 
@@ -129,27 +129,39 @@ if hasattr(os, "register_at_fork"):
 HELD = (signal.SIGINT, signal.SIGTERM)
 
 
+class Interrupts:
+    """Signals that came while they were held back, and the handlers that would have had them."""
+
+    def __init__(self) -> None:
+        self.came: list[tuple[int, FrameType | None]] = []
+        self.handlers: dict[int, Callable[[int, FrameType | None], object]] = {}
+
+    def answer(self) -> None:
+        """Have the last that came answered now, if there is one; mostly its handler raises."""
+        if self.came:
+            number, frame = self.came[-1]
+            self.came.clear()
+            self.handlers[number](number, frame)
+
+
 @contextmanager
-def interrupts_held() -> Iterator[Sequence[object]]:
-    """Hold back Ctrl-C and SIGTERM to the end of the block; then the last that came is answered. Gives what is held.
+def interrupts_held() -> Iterator[Interrupts]:
+    """Hold back Ctrl-C and SIGTERM to the end of the block; then the last that came is answered.
 
     Python runs the handlers in the main thread only, between any two bytecodes: anywhere else there is nothing to do.
     """
+    held = Interrupts()
     if threading.current_thread() is not threading.main_thread():
-        yield ()
+        yield held
         return
-    held: list[tuple[int, FrameType | None]] = []
-    kept: dict[signal.Signals, Callable[[int, FrameType | None], object]] = {}
     try:
         for number in HELD:
             handler = signal.getsignal(number)
             if callable(handler):  # else ignored, default (ends the process at once), or not Python's
-                kept[number] = handler
-                signal.signal(number, lambda number, frame: held.append((number, frame)))
+                held.handlers[number] = handler
+                signal.signal(number, lambda number, frame: held.came.append((number, frame)))
         yield held
     finally:
-        for number, handler in kept.items():
-            signal.signal(number, handler)
-        if held:
-            last, frame = held[-1]
-            kept[signal.Signals(last)](last, frame)
+        for kept, handler in held.handlers.items():
+            signal.signal(kept, handler)
+        held.answer()

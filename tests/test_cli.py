@@ -13,6 +13,10 @@ from pathlib import Path
 import numpy as np
 import pytest
 
+from symgrad.cli import find
+from symgrad.storage import checkpoint
+from symgrad.training import saved
+
 FORMULAS = """\
 ∂L/∂W₁ = xᵀ δ_net
 ∂L/∂b₁ = Σₙ δ_net
@@ -224,6 +228,40 @@ def test_interruption_saves_and_resumes(folder, number, code):
     done = json.loads((folder / f"stopped-{number}" / "history.jsonl").read_text().splitlines()[-1])["epoch"]
     again = run("train", "mine.py", "--resume", f"stopped-{number}", "--epochs", done + 2, "--json", cwd=folder)
     assert again.returncode == 0 and len(json.loads(again.stdout)["epochs"]) == done + 2
+
+
+def test_a_step_of_seconds_is_left_behind(folder):
+    """Ctrl-C is not kept waiting for the step: what is saved are the weights before it."""
+    options = ["-p", "hidden=4096", "--batch-size", "full", "--limit", "30000", "--validation", "0", "--threads", "1"]
+    words, settings = command("train", "mnist-mlp", *options, "--out", "long", cwd=folder)
+    settings["preexec_fn"] = lambda: signal.signal(signal.SIGINT, signal.SIG_DFL)
+    settings["env"] = {**os.environ, **(settings.get("env") or {}), "PYTHONUNBUFFERED": "1"}
+    with subprocess.Popen(words, stdout=subprocess.PIPE, stderr=subprocess.PIPE, **settings) as process:
+        assert any("rows for training" in line for line in process.stdout)
+        time.sleep(0.5)
+        process.send_signal(signal.SIGINT)
+        _, errors = process.communicate(timeout=60)
+    assert process.returncode == 130 and "Traceback" not in errors and "--resume long" in errors
+    kept = checkpoint.newest(folder / "long").path
+    model, progress, _ = saved.load_progress(kept)
+    assert (progress.epoch, progress.step) == (0, 0)
+    fresh = find.find_model("mnist-mlp", ["hidden=4096"])
+    fresh.initialize(0)
+    assert all(np.array_equal(model.weights[name], weight) for name, weight in fresh.weights.items())
+
+
+@pytest.mark.parametrize("after", [0.3, 1.0, 1.7])
+def test_compiling_is_interrupted_like_anything_else(folder, after):
+    """LLVM calls back into Python, where an interruption would be lost."""
+    words, settings = command("train", "mnist-cnn", "--out", "never", cwd=folder)
+    settings["preexec_fn"] = lambda: signal.signal(signal.SIGINT, signal.SIG_DFL)
+    settings["env"] = {**os.environ, "SYMGRAD_CACHE_DIR": str(folder / f"empty-{after}"), "PYTHONUNBUFFERED": "1"}
+    with subprocess.Popen(words, stdout=subprocess.PIPE, stderr=subprocess.PIPE, **settings) as process:
+        assert any("pixels" in line for line in process.stdout)  # the last line of the formulas; then it compiles
+        time.sleep(after)
+        process.send_signal(signal.SIGINT)
+        _, errors = process.communicate(timeout=60)
+    assert process.returncode == 130 and errors == "error: interrupted\n"
 
 
 def test_a_closed_pipe_is_no_error():

@@ -66,7 +66,7 @@ def _negative(size: Any) -> Any:
 
 def _within(op: Any, args: Sequence[Expr], whole: Any, part: Any) -> bool:
     """Whether start + i step stays within an axis, whatever the names of its size stand for."""
-    if op.step == 0 or isinstance(part, int) and part == 0:
+    if op.step == 0 or (isinstance(part, int) and part == 0):
         return bool(op.step)
     if not all(isinstance(s, int) for s in (op.start, whole, part)) and op.step not in (1, -1):
         return False

@@ -15,7 +15,7 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from symgrad.codegen.background import LeftBehind, awaited
+from symgrad.codegen.background import awaited
 from symgrad.codegen.pool import interrupts_held
 from symgrad.errors import ConfigurationError, DivergenceError, ModelError
 from symgrad.storage import atomic
@@ -148,14 +148,16 @@ class Run:
 
         Steps that take long are left behind when a signal comes, and the weights before them are kept.
         """
-        with interrupts_held() as held:
+        with interrupts_held() as interrupts:
             before, started = self._before_long_steps(), time.perf_counter()
-            try:
-                bounds = awaited(lambda: next(slices, None), held) if before is not None else next(slices, None)
-            except LeftBehind:
-                assert before is not None
-                before.replace(self.model)
-                return True  # not reached: the signal is answered at the end of this block
+            if before is None:
+                bounds = next(slices, None)
+            else:
+                try:
+                    bounds = awaited(lambda: next(slices, None), interrupts)
+                except (KeyboardInterrupt, SystemExit):
+                    before.replace(self.model)
+                    raise
             self._spent = time.perf_counter() - started
             if bounds is not None:
                 self._count(kept, *bounds)
