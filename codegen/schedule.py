@@ -9,9 +9,11 @@ where it is used, unless it is wanted as an output, feeds a matrix product, or i
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass, field
 
+from symgrad.codegen.ordering import flattened, in_pairs
 from symgrad.codegen.products import Product, as_product, entries
 from symgrad.codegen.views import base_of, plain_view, view
 from symgrad.errors import CompileError
@@ -91,42 +93,31 @@ class Schedule:
     stored: set[Expr] = field(default_factory=set)
 
 
-def split_operands(node: Expr) -> Expr:
-    """Three and more operands become pairs, the cheapest intermediate first; an entrywise sum of products stays one."""
-    op = node.op
-    while isinstance(op, Contraction) and len(op.inputs) > 2 and len(set(map(frozenset, op.inputs))) > 1:
-        extent = op.sizes_of(node.args)
-        best: tuple[int, int, int, tuple[int, ...]] | None = None
-        for i in range(len(op.inputs)):
-            for j in range(i + 1, len(op.inputs)):
-                outside = {n for k, other in enumerate(op.inputs) if k not in (i, j) for n in other} | set(op.output)
-                kept = tuple(n for n in dict.fromkeys(op.inputs[i] + op.inputs[j]) if n in outside)
-                cost = entries(tuple(extent[n] for n in kept))
-                if best is None or cost < best[0]:
-                    best = (cost, i, j, kept)
-        assert best is not None
-        _, i, j, kept = best
-        pair = make(Contraction((op.inputs[i], op.inputs[j]), kept), node.args[i], node.args[j])
-        rest = [k for k in range(len(op.inputs)) if k not in (i, j)]
-        node = make(
-            Contraction((kept, *(op.inputs[k] for k in rest)), op.output, op.new), pair, *(node.args[k] for k in rest)
-        )
-        op = node.op
-    return node
-
-
 def prepare(roots: Sequence[Expr]) -> tuple[list[Expr], dict[Expr, str]]:
-    """The roots without names and with contractions in pairs; and what the nodes were called."""
-    done: dict[Expr, Expr] = {}
-    names: dict[Expr, str] = {}
+    """The roots without names and with contractions in pairs; and what the nodes were called.
+
+    A product that has a name, is wanted or is used twice is a value; any other is part of the product around it.
+    """
+    plain: dict[Expr, Expr] = {}
+    called: dict[Expr, str] = {}
     for node in topological(roots):
-        if isinstance(node.op, Named):
-            done[node] = done[node.args[0]]
-            if not isinstance(done[node].op, Leaf):
-                names.setdefault(done[node], node.op.name)
-        else:
-            done[node] = split_operands(make(node.op, *(done[a] for a in node.args)))
-    return [done[r] for r in roots], names
+        inner = isinstance(node.op, Named)
+        plain[node] = plain[node.args[0]] if inner else make(node.op, *(plain[a] for a in node.args))
+        if isinstance(node.op, Named) and not isinstance(plain[node].op, Leaf):
+            called.setdefault(plain[node], node.op.name)
+    order = topological(plain[r] for r in roots)
+    uses = Counter(a for node in order for a in node.args) + Counter(list(called)) + Counter(plain[r] for r in roots)
+    whole: dict[Expr, Expr] = {}
+    parts: set[Expr] = set()  # of what has been rebuilt: what belongs to the product around it
+    for node in order:
+        whole[node] = flattened(make(node.op, *(whole[a] for a in node.args)), parts)
+        if uses[node] == 1:
+            parts.add(whole[node])
+    order, paired = topological(whole[plain[r]] for r in roots), {}
+    for node in order:
+        paired[node] = in_pairs(make(node.op, *(paired[a] for a in node.args)))
+    names = {paired[whole[node]]: name for node, name in called.items()}
+    return [paired[whole[plain[r]]] for r in roots], names
 
 
 def _copy_operands(roots: Sequence[Expr], copied: Collection[str]) -> list[Expr]:

@@ -40,7 +40,8 @@ LATE = {("codegen", "calculus"), ("expression", "formulas"), ("proof", "training
 # Stages of a kernel: each sees what stands before it. The loop language sees nothing.
 STAGES = {
     "loops": "", "source": "loops", "blocks": "loops", "scalar_text": "", "names": "scalar_text elimination",
-    "views": "", "products": "views", "schedule": "products views", "sharding": "products schedule",
+    "views": "", "products": "views", "ordering": "products",
+    "schedule": "ordering products views", "sharding": "products schedule",
     "looking": "names loops", "lower": "scalar_text names loops schedule looking",
     "reductions": "scalar_text names lower loops schedule stages", "spreading": "names lower loops",
     "matrices": "scalar_text names lower loops", "multiply": "names lower loops products views",
