@@ -147,7 +147,7 @@ class Kernel:
         self.dtype, self.threads, self._single = dtype, threads, single
         # As written: what simplification did away with may be given all the same, and may be all that tells a size.
         self.inputs = leaves([*expressions, *written])
-        self._composite = binding.composite(topological(expressions))
+        self._limits = binding.limits(topological(expressions))
         self._picked = [n for n in topological(expressions) if isinstance(n.op, ops.Take | ops.Scatter)]
         outputs = {f"output{i}": e for i, e in enumerate(expressions)}
         self._schedule = make_schedule(outputs)
@@ -163,7 +163,7 @@ class Kernel:
     def __call__(self, given: Mapping[Any, object] | None = None, /, **named: object) -> Any:
         """The values, as a list for a list and as one array for one expression. Raises BindingError."""
         arrays, extents = self._bound({**(given or {}), **named})
-        binding.check_sizes(self._composite, extents)
+        binding.check_limits(self._limits, extents)
         empty = [n for n, value in extents.items() if value == 0]
         if empty:
             raise BindingError(f"{', '.join(empty)} is 0: there is nothing to compute over an empty batch")

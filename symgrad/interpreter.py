@@ -221,13 +221,13 @@ class Interpreter:
     def __init__(self, expressions: Sequence[Expr]) -> None:
         self.expressions = evaluation_forms(expressions)
         self.inputs, self.order = leaves(self.expressions), topological(self.expressions)
-        self.sizes, self.composite = sizes_in(self.order), binding.composite(self.order)
+        self.sizes, self.limits = sizes_in(self.order), binding.limits(self.order)
         self.steps = [(n, TABLE[type(n.op)]) for n in self.order if not isinstance(n.op, ops.Leaf)]
 
     def __call__(self, given: Mapping[Any, object]) -> list[Array]:
         """Their values; shared parts are computed once. Raises BindingError."""
         arrays, extents = binding.bind(self.inputs, given, self.sizes)
-        binding.check_sizes(self.composite, extents)
+        binding.check_limits(self.limits, extents)
         values: dict[Expr, Array] = {x: arrays[name].astype(DTYPES[x.kind]) for name, x in self.inputs.items()}
         with np.errstate(all="ignore"):
             for node, compute in self.steps:

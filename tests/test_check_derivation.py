@@ -152,3 +152,13 @@ def test_on_the_command_line():
     twice = command("mnist-mlp", "--wrt", "W2", "--wrt", "W1", "--against", "h")
     assert twice.returncode == 78 and "one derivation is checked at a time" in twice.stderr
     assert command().returncode == 78 and command("mnist-mlp", "--wrt", "Q", "--against", "h").returncode == 66
+
+
+@pytest.mark.parametrize(("text", "draft", "right"), [
+    ("logdet(A)", "inverse(A).T", True), ("logdet(A)", "inverse(A)", False), ("sum(cholesky(A))", "cholesky(A)", False),
+    ("determinant(A)", "determinant(A)*inverse(A.T)", True),
+])  # fmt: skip
+def test_a_draft_is_judged_where_its_matrices_have_a_value(text, draft, right):
+    A = sg.parameter("A", (3, 3))
+    verdict = sg.check_derivation(sg.parse(text, {"A": A}), A, draft)
+    assert verdict.correct is right

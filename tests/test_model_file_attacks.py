@@ -13,7 +13,7 @@ import pytest
 from test_storage_malformed import BAD
 
 import symgrad as sg
-from symgrad.expression import ops
+from symgrad.expression import ops, sizes
 from symgrad.expression.node import make
 from symgrad.expression.serialize import expression_from_json, expression_to_json
 from symgrad.storage import checkpoint
@@ -162,19 +162,38 @@ def test_every_field_of_a_model_file_is_checked(good, tmp_path):
     assert len(cases) >= 400 and len(cases) + len(BAD) >= 480 and len({name for name, *_ in cases}) > 0.95 * len(cases)
 
 
-NAMED = [  # an axis of N entries: what would run past its end
-    ops.Slice(0, 1, 1, "N"), ops.Slice(0, 0, 1, "M"), ops.Slice(0, "N", 1, 1), ops.Slice(0, "M", 1, 1), ops.Slice(0, 0, -1, "N"),
-    ops.Slice(0, 0, 2, "N"), ops.Pad(0, 1, 1, "N"), ops.Pad(0, 0, 1, 8), ops.Pad(0, "M", 1, "N"), ops.Pad(0, 0, 1, "M"),
+NEVER = [  # would run past the end of an axis of N entries whatever N is
+    ops.Slice(0, 1, 1, "N"), ops.Slice(0, "N", 1, 1), ops.Slice(0, 0, -1, 2), ops.Slice(0, 0, 2, "N"), ops.Pad(0, 1, 1, "N"),
+]  # fmt: skip
+SOME = [  # would do so for some N: 2
+    ops.Slice(0, 3, 1, 1), ops.Slice(0, 0, 1, 3), ops.Slice(0, 2, -1, 3), ops.Pad(0, 0, 1, 1), ops.Slice(0, sizes.shifted("N", -3), 1, 1),
 ]  # fmt: skip
 
 
-@pytest.mark.parametrize("op", NAMED, ids=str)
+@pytest.mark.parametrize("op", NEVER, ids=str)
 def test_what_would_run_past_an_axis_of_any_length_is_refused(op):
     """The kernel takes addresses: nothing else stands between a stranger's file and the memory behind an array."""
-    x = sg.variable("x", ("N",))
-    document = expression_to_json([make(op, x)])
+    document = expression_to_json([make(op, sg.variable("x", ("N",)))])
     with pytest.raises(sg.ModelError, match="out of range"):
         expression_from_json(document)
+
+
+@pytest.mark.parametrize("op", SOME, ids=str)
+def test_what_would_run_past_an_axis_of_this_length_is_refused_when_computed(op):
+    (read,) = expression_from_json(expression_to_json([make(op, sg.variable("x", ("N",)))]))
+    for compute in (lambda x: sg.evaluate(read, {"x": x}), sg.compile(read, threads=1)):
+        with pytest.raises(sg.BindingError, match="past the end of an axis of"):
+            compute(x=np.ones(2, "f4")) if isinstance(compute, sg.Kernel) else compute(np.ones(2, "f4"))
+
+
+def test_a_batch_too_short_for_the_formulas_is_refused_before_training():
+    x, t = sg.variable("x", ("N", 2)), sg.variable("t", ("N",))
+    w = sg.parameter("w", (2,))
+    output = x @ w
+    model = sg.Model([x], [t], output, sg.mean((output - t) ** 2) + output[2] ** 2, training=sg.Training(batch_size=4, epochs=1))
+    model.fit(np.ones((8, 2)), np.ones(8))
+    with pytest.raises(sg.BindingError, match="N is 2: give more"):
+        model.fit(np.ones((10, 2)), np.ones(10))
 
 
 @pytest.mark.parametrize("build", [

@@ -133,3 +133,12 @@ def test_what_rows_are_declared_to_sum_to_is_kept_in_every_check():
     z, share = sg.parameter("z", ("N", 3)), sg.variable("share", ("N", 3), normalized=True)
     stamp = sg.check(sg.mean(sg.sum(-share * sg.log(sg.softmax(z)), axis=1)), z)
     assert stamp.lines == 1 and not stamp.unjudged
+
+
+@pytest.mark.parametrize("text", [
+    "sum(cholesky(A))", "logdet(A)", "sum(cholesky(A @ A.T))", "log(determinant(A))", "sum(solve(A, A.T))", "sum(sqrt(cholesky(A @ A.T + identity(3))**2))",
+])  # fmt: skip
+def test_matrices_that_must_be_definite_get_points_at_which_they_are(text):
+    A = sg.parameter("A", (3, 3))
+    stamp = sg.check(sg.parse(text, {"A": A}), [A])
+    assert stamp.differences < 1e-7 and stamp.entries > 0

@@ -14,7 +14,7 @@ import numpy as np
 from symgrad.errors import BindingError
 from symgrad.expression import sizes
 from symgrad.expression.node import Expr
-from symgrad.expression.ops import Leaf, Variable
+from symgrad.expression.ops import Leaf, Pad, Slice, Variable, span
 from symgrad.expression.scalars import BOOLEAN, INTEGER, REAL
 
 
@@ -96,22 +96,33 @@ def check_labels(leaf: Expr, array: np.ndarray) -> None:
         )
 
 
-def composite(nodes: Iterable[Expr]) -> list[tuple[Any, Expr]]:
-    """The sizes that are made of names, N - 3, each with a node that has it."""
-    found: dict[Any, Expr] = {}
+Limit = tuple[Any, Expr, str]  # a size that must not be below 0, the node that wants it, and what it is there
+
+
+def limits(nodes: Iterable[Expr]) -> list[Limit]:
+    """What must hold for the numbers that names of sizes stand for: an axis of N - 3 entries, x[3] of N."""
+    found: dict[Any, Limit] = {}
     for node in nodes:
         for size in node.shape:
             if not isinstance(size, int | str):
-                found.setdefault(size, node)
-    return list(found.items())
+                found.setdefault(size, (size, node, f"has an axis of {size} entries"))
+        if isinstance(node.op, Slice | Pad):
+            whole, part = node.args[0].shape[node.op.axis], node.shape[node.op.axis]
+            if isinstance(node.op, Pad):
+                whole, part = part, whole
+            low, high = span(node.op.start, node.op.step, part)
+            for size in (low, sizes.total([whole, -1, sizes.times([-1, high])])):
+                if not isinstance(size, int | str):
+                    found.setdefault(size, (size, node, f"looks past the end of an axis of {whole} entries"))
+    return list(found.values())
 
 
-def check_sizes(made: Iterable[tuple[Any, Expr]], extents: Mapping[str, int]) -> None:
-    """No size is below 0: x[3:] of two rows has none. Raises BindingError."""
-    for size, node in made:
+def check_limits(found: Iterable[Limit], extents: Mapping[str, int]) -> None:
+    """x[3:] of two rows has no entries, x[3] is none of them. Raises BindingError."""
+    for size, node, what in found:
         if sizes.bind(size, extents) < 0:
             values = ", ".join(f"{n} is {extents[n]}" for n in sizes.names([size]))
-            raise BindingError(f"{node.label} has an axis of {size} entries, but {values}: give more")
+            raise BindingError(f"{node.label} {what}, but {values}: give more")
 
 
 def _stated(name: str, stated: Mapping[str, object]) -> int:

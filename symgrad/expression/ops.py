@@ -37,6 +37,7 @@ from symgrad.expression.ops_movement import Scatter as Scatter
 from symgrad.expression.ops_movement import Slice as Slice
 from symgrad.expression.ops_movement import Take as Take
 from symgrad.expression.ops_movement import Windows as Windows
+from symgrad.expression.ops_movement import span as span
 from symgrad.expression.ops_training import Assign as Assign
 from symgrad.expression.ops_training import Mode as Mode
 from symgrad.expression.ops_training import Noise as Noise

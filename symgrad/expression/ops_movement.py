@@ -10,6 +10,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
+from symgrad.errors import ShapeError
 from symgrad.expression import sizes
 from symgrad.expression.op import Op, Result
 from symgrad.expression.scalars import INTEGER, REAL
@@ -37,6 +38,14 @@ class Take(Op):
 
     def infer(self, args: Sequence[Expr]) -> Result:
         table, indices = args
+        extent, known = table.shape[self.axis], getattr(indices.op, "array", None)  # of a constant
+        if known is not None and isinstance(extent, int):
+            outside = [int(i) for i in known.ravel() if not 0 <= i < extent]
+            if outside:
+                raise ShapeError(
+                    f"take: position {outside[0]} is out of range: axis {self.axis} of {table.label} "
+                    f"{sizes.text(table.shape)} has {extent} entries, 0 to {extent - 1}"
+                )
         return table.shape[: self.axis] + indices.shape + table.shape[self.axis + 1 :], table.kind
 
 
@@ -66,6 +75,12 @@ class OneHot(Op):
 def _with(shape: Shape, axis: int, *new: Size) -> Shape:
     """A shape with other sizes in place of one."""
     return (*shape[:axis], *new, *shape[axis + 1 :])
+
+
+def span(start: Size, step: int, count: Size) -> tuple[Size, Size]:
+    """The lowest and the highest of start + i step, for i below a count of at least 1."""
+    last = sizes.total([start, sizes.times([step, sizes.shifted(count, -1)])])
+    return (start, last) if step > 0 else (last, start)
 
 
 @dataclass(frozen=True)

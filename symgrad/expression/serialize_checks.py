@@ -54,25 +54,14 @@ def _same(a: Sequence[Any], b: Sequence[Any]) -> bool:
     return len(a) == len(b) and all(map(sizes.same, a, b))
 
 
-def _least(*parts: Any) -> int:
-    """The least value of a sum of sizes and counts, every name at least 1; -1 where it may be anything."""
-    terms = sizes.terms(sizes.total(parts))
-    return -1 if any(number < 0 for number, names in terms if names) else sum(number for number, _ in terms)
-
-
-def _negative(size: Any) -> Any:
-    return sizes.times([-1, size])
-
-
 def _within(op: Any, args: Sequence[Expr], whole: Any, part: Any) -> bool:
-    """Whether start + i step stays within an axis, whatever the names of its size stand for."""
+    """Whether start + i step stays within an axis, as far as its size is known: `binding` looks again at the rest."""
     if op.step == 0 or (isinstance(part, int) and part == 0):
         return bool(op.step)
-    if not all(isinstance(s, int) for s in (op.start, whole, part)) and op.step not in (1, -1):
-        return False
-    last = sizes.total([op.start, sizes.times([op.step, sizes.shifted(part, -1)])])
-    low, high = (op.start, last) if op.step > 0 else (last, op.start)
-    return _least(low) >= 0 and _least(whole, -1, _negative(high)) >= 0
+    low, high = ops.span(op.start, op.step, part)
+    beyond = sizes.total([whole, -1, sizes.times([-1, high])])
+    numbers = all(isinstance(s, int) for s in (op.start, whole, part))
+    return (numbers or op.step in (1, -1)) and not any(isinstance(s, int) and s < 0 for s in (low, beyond))
 
 
 def _slides(op: Any, extent: Any) -> bool:

@@ -90,7 +90,7 @@ def check_derivation(
     truth = derivative(loss, wrt)
     reading = _read(against, loss, usable(loss, wrt, names or {}))
     shape = _shape_fault(reading, wrt)
-    found = worlds(truth, loss, reading.names, seed)
+    found = worlds(truth, loss, reading.names, seed, drafts.numbers(reading.draft))
     search = Search(found, known(loss, wrt, reading.given, reading.draft, found[0]))
     verdict = Verdict(search.right(reading.draft), wrt.label, reading.text, *_counts(search))
     if verdict:
@@ -175,7 +175,8 @@ def _assumption(reading: _Reading, roots: Sequence[Expr], seed: int) -> str:
         if isinstance(leaf.op, ops.Variable) and leaf.kind == REAL and leaf.shape and not leaf.op.normalized:
             one_hot = make(dataclasses.replace(leaf.op, normalized=True))
             truth, loss, *meanings = rebuild(roots, {leaf: one_hot})
-            there = worlds(truth, loss, dict(zip(reading.names, meanings, strict=True)), seed)
+            named = dict(zip(reading.names, meanings, strict=True))
+            there = worlds(truth, loss, named, seed, drafts.numbers(reading.draft))
             if Search(there, Known((), (), (), (), there[0].size_names)).right(reading.draft):
                 return (
                     f"it holds only where the entries of {leaf.name} sum to one along the last axis, as one-hot "

@@ -79,8 +79,7 @@ def along_direction(loss: Expr, gradients: Sequence[Expr], wrt: Sequence[Expr], 
     """<gradient, v> against the slope of the loss along v; the best of a few directions and steps around kinks."""
     values = points.point([loss, *gradients], random)
     computed, slopes = evaluate_all(gradients, points.given(gradients, values)), Slopes(loss, values)
-    size = abs(float(slopes.run(slopes.start)[0]))
-    rounding = 1e-12 + 1e-5 * size  # what differences of zero amount to
+    rounding = 1e-12 + 1e-5 * points.magnitude([loss], values)[1]  # what differences of zero amount to
     best = np.inf
     for _ in range(3):
         direction = {w.name: random.normal(size=g.shape) / np.sqrt(g.size) for w, g in zip(wrt, computed, strict=True)}

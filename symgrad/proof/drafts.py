@@ -52,6 +52,14 @@ def number(value: float) -> Draft:
     return negative(ast.Constant(-value)) if value < 0 else ast.Constant(value)
 
 
+def numbers(draft: Draft) -> set[int]:
+    """The whole numbers in a draft that are not written as sizes."""
+    sized = (n for n in ast.walk(draft) if isinstance(n, ast.Call) and getattr(n.func, "id", "") in SIZED)
+    sizes = {id(inner) for call in sized for argument in call.args[1:] for inner in ast.walk(argument)}
+    plain = (n.value for n in ast.walk(draft) if isinstance(n, ast.Constant) and id(n) not in sizes)
+    return {int(v) for v in plain if isinstance(v, int | float) and v == int(v)}
+
+
 def infix(left: Draft, sign: str, right: Draft) -> Draft:
     operator = OPERATORS[sign]
     if isinstance(operator, ast.cmpop):

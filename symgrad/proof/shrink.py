@@ -32,11 +32,12 @@ class Shrunk:
 
 
 def _sizes_of(order: Sequence[Expr]) -> list[Size]:
-    """Every size in a graph, in order of appearance."""
+    """Every number and every name of a size in a graph, in order of appearance."""
     found: dict[Size, None] = {}
     for node in order:
         for size in node.shape:
-            found.setdefault(size)
+            for part in [size] if isinstance(size, int) else sizes.names([size]):
+                found.setdefault(part)
     return list(found)
 
 
@@ -46,8 +47,7 @@ def size_table(order: Sequence[Expr], shrink: bool) -> dict[Size, int]:
     for size in _sizes_of(order):
         if isinstance(size, int) and (size <= SMALL[-1] or not shrink):
             continue
-        if isinstance(size, int | str):
-            table[size] = SMALL[len(table) % len(SMALL)]
+        table[size] = SMALL[len(table) % len(SMALL)]
     return table
 
 
@@ -58,8 +58,13 @@ def shrink(expressions: Sequence[Expr]) -> Shrunk:
     try:
         return Shrunk(rebuilt(expressions, table), table)
     except (ExpressionError, ValueError, KeyError, IndexError) as error:
-        table = size_table(order, False)
-        return Shrunk(rebuilt(expressions, table), table, str(error).split("\n")[0])
+        return named(expressions, str(error).split("\n")[0])
+
+
+def named(expressions: Sequence[Expr], reason: str) -> Shrunk:
+    """Expressions rebuilt with numbers for named sizes alone; every other size stays as it is."""
+    table = size_table(topological(expressions), False)
+    return Shrunk(rebuilt(expressions, table), table, reason)
 
 
 def rebuilt(expressions: Sequence[Expr], table: dict[Size, int]) -> list[Expr]:

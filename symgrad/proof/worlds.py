@@ -8,13 +8,13 @@ and drafts, gives values; knows nothing of causes.
 from __future__ import annotations
 
 import ast
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
 import numpy as np
 
-from symgrad.errors import ExpressionError
+from symgrad.errors import BindingError, ExpressionError
 from symgrad.expression import functions as f
 from symgrad.expression import ops, parse, sizes
 from symgrad.expression.node import Expr, as_expr, leaves, topological
@@ -30,7 +30,6 @@ WORLDS, GENERAL, KINKED, TRIES = 2, 3, 3, 16  # worlds; points of each kind in a
 TOLERANCE = 1e-9  # of the sum of the absolute values of the terms
 POWER = 1e-5  # of those terms, which the derivative must reach: at a saturated point nothing can be told apart
 KINKS = {"relu": 1, "abs": 1, "sign": 1, "maximum": 2, "minimum": 2} | dict.fromkeys(COMPARISONS, 2)
-LINEAR = ("add", "multiply", "where")  # functions whose terms' absolute values add up as the terms do
 DTYPES = {REAL: "", INTEGER: "int64", "boolean": "bool"}
 Values = Mapping[str, np.ndarray]
 
@@ -54,7 +53,10 @@ class Point:
             for node in topological([expression], stop=self.values.__contains__):
                 if node not in self.values:
                     args = [self.values[a] for a in node.args]
-                    self.values[node] = np.asarray(TABLE[type(node.op)](node.op, node, args, {}))
+                    try:
+                        self.values[node] = np.asarray(TABLE[type(node.op)](node.op, node, args, {}))
+                    except BindingError:  # a matrix that has no inverse, or no root
+                        self.values[node] = np.full([int(s) for s in node.shape], np.nan)
         return self.values[expression]
 
 
@@ -115,13 +117,16 @@ def same(value: np.ndarray, point: Point) -> bool:
     return bool((equal[np.isfinite(value)] if point.kink else equal).all())
 
 
-def worlds(truth: Expr, loss: Expr, names: Mapping[str, Expr], seed: int) -> list[World]:
-    """The worlds of a derivative and its names. Raises ExpressionError when no point is found where it is finite."""
+def worlds(truth: Expr, loss: Expr, names: Mapping[str, Expr], seed: int, numbers: Collection[int] = ()) -> list[World]:
+    """The worlds of a derivative and its names; sizes that a draft also has among its `numbers` stay as they are.
+
+    Raises ExpressionError when no point is found where the derivative is finite.
+    """
     roots = [truth, loss, *names.values()]
     random = np.random.default_rng(seed)
     found = []
     for turn in range(WORLDS):
-        table, small = _shrunk(roots, turn)
+        table, small = _shrunk(roots, turn, numbers)
         labels = {str(size): small_size for size, small_size in table.items()}
         kept = {str(s): s for e in topological(roots) for s in e.shape if isinstance(s, int) and s not in table}
         leaf = {n: f.variable("value", e.shape, dtype=DTYPES[e.kind]) for n, e in zip(names, small[2:], strict=True)}
@@ -132,12 +137,12 @@ def worlds(truth: Expr, loss: Expr, names: Mapping[str, Expr], seed: int) -> lis
     return found
 
 
-def _shrunk(roots: Sequence[Expr], turn: int) -> tuple[dict[Size, int], list[Expr]]:
+def _shrunk(roots: Sequence[Expr], turn: int, numbers: Collection[int]) -> tuple[dict[Size, int], list[Expr]]:
     """The sizes of one world and the expressions at these; where a reshape ties numbers, only names become small."""
     every = list(dict.fromkeys(s for node in topological(roots) for s in node.shape if isinstance(s, int | str)))
     every += [n for n in sizes.names(s for node in topological(roots) for s in node.shape) if n not in every]
     for wanted in (every, [s for s in every if isinstance(s, str)]):
-        taken = [s for s in every if isinstance(s, int) and (s <= KEPT or s not in wanted)]
+        taken = [s for s in every if isinstance(s, int) and (s <= KEPT or s not in wanted or s in numbers)]
         free = [p for p in PRIMES if p not in taken]
         big = [s for s in wanted if s not in taken]
         table: dict[Size, int] = {s: free[(i + turn) % len(free)] for i, s in enumerate(big)}
@@ -154,14 +159,14 @@ def _points(small: Sequence[Expr], random: np.random.Generator) -> list[tuple[Va
     order, inputs = topological(small), leaves(small)
     telling, dull, kinked = list[tuple[Values, str]](), list[tuple[Values, str]](), list[tuple[Values, str]]()
     for attempt in range(TRIES):
-        values = {n: points.draw(leaf, order, random, attempt % 3 == 2) for n, leaf in inputs.items()}
+        values = {n: points.draw(leaf, order, random, attempt) for n, leaf in inputs.items()}
         if attempt % 2:  # large integers saturate functions: every other draw has small ones
             values = {n: v % 4 if inputs[n].kind == INTEGER else v for n, v in values.items()}
-        largest, terms = _magnitude(small[0], values)
+        largest, terms = points.magnitude(small, values)
         if np.isfinite(largest):
             (telling if largest > POWER * terms else dull).append((values, ""))
         for special in (_zeroed(values, inputs, random), _whole(values, inputs, random)):
-            if np.isfinite(_magnitude(small[0], special)[0]):
+            if np.isfinite(points.magnitude(small, special)[0]):
                 kinked += [(special, kink) for kink in _kinks(small[1], special)[:1]]
     general = (telling or dull)[:GENERAL]  # a derivative that cancels to zero tells nothing anywhere
     if not general:
@@ -211,26 +216,7 @@ def _kinks(loss: Expr, values: Values) -> list[str]:
     ]
 
 
-def _magnitude(truth: Expr, values: Values) -> tuple[float, float]:
-    """The largest entry of an expression, and of the sum of the absolute values of its terms."""
-    order = topological([truth])
-    plain = dict(zip(order, evaluate_all(order, _of([truth], values)), strict=True))
-    terms: dict[Expr, np.ndarray] = {}
-    for node in order:
-        op, args = node.op, [terms[a] for a in node.args]
-        linear = isinstance(op, ops.Contraction | ops.Reshape | ops.Named) or (
-            isinstance(op, ops.Elementwise) and op.function in LINEAR and node.kind == REAL
-        )
-        if isinstance(op, ops.Elementwise) and op.function in ("subtract", "divide", "negative"):
-            first, *rest = args
-            with np.errstate(all="ignore"):
-                terms[node] = first + sum(rest) if op.function != "divide" else first / np.abs(plain[node.args[1]])
-        else:
-            terms[node] = TABLE[type(op)](op, node, args, {}) if linear else np.abs(plain[node])
-    return float(np.max(np.abs(plain[truth]), initial=0.0)), float(np.max(terms[truth], initial=0.0))
-
-
 def _point(small: Sequence[Expr], names: Sequence[Expr], values: Values, kink: str) -> Point:
     found = evaluate_all(small, _of(small, values))
-    tolerance = TOLERANCE * max(_magnitude(small[0], values))
+    tolerance = TOLERANCE * max(points.magnitude(small, values))
     return Point(dict(zip(names, found[2:], strict=True)), found[0], tolerance, kink)

@@ -19,6 +19,7 @@ from symgrad.codegen.stepping import assemble_training
 from symgrad.errors import BindingError
 from symgrad.expression import functions as f
 from symgrad.expression import sizes
+from symgrad.expression.binding import check_limits, limits
 from symgrad.expression.node import Expr, leaves, topological
 from symgrad.expression.ops import Constant, Scatter, Take
 from symgrad.training.clipping import clipped
@@ -96,6 +97,7 @@ class Steps:
         schedule = plan.program.schedule
         computed = topological([*schedule.outputs.values(), *(value for _, value in schedule.updates)])
         self._picked = [n for n in computed if isinstance(n.op, Take | Scatter)]
+        self._limits = limits(computed)
         self.spent: np.ndarray | None = None  # cycles by thread and stage, of a timed kernel
         if timed:
             self.spent = np.zeros((self.threads, len(plan.program.parts) + 1), np.int64)
@@ -199,7 +201,12 @@ class Steps:
         counts: np.ndarray,
         kept: Mapping[str, np.ndarray],
     ) -> Iterator[tuple[int, int]]:
-        """Run all steps from `first` on in slices of about 50 ms, giving (from, to) after each."""
+        """Run all steps from `first` on in slices of about 50 ms, giving (from, to) after each.
+
+        Raises BindingError where the formulas want more rows than a batch, or the rest in the last one, has.
+        """
+        for rows in {min(batch_size, len(order)), len(order) % batch_size} - {0}:
+            check_limits(self._limits, {self.model.batch: rows})
         total, width = -(-len(order) // batch_size), 1
         while first < total:
             last = min(total, first + width)
