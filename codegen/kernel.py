@@ -1,26 +1,20 @@
-"""A compiled kernel: machine code in memory, the buffers it needs, and the threads that run it together.
+"""A compiled kernel as a caller meets it: arrays by name are checked and laid out for the machine, values come back.
 
-`Machine` runs a program over arrays that are already right; `compile` is the public face that checks a caller's.
+`compile` makes one; `machine` runs it.
 """
 
 from __future__ import annotations
 
-import ctypes
 import math
-import time
 from collections.abc import Mapping, Sequence
 from typing import Any, overload
 
 import numpy as np
 
-from symgrad.codegen import cache, native, tiles
-from symgrad.codegen.background import awaited
-from symgrad.codegen.multiply import BLOCK
-from symgrad.codegen.names import size_text
-from symgrad.codegen.pool import Pool, interrupts_held
-from symgrad.codegen.program import Assembled, assemble, dtype_of
+from symgrad.codegen.frame import LINE, Frame
+from symgrad.codegen.machine import KNOWN_SIZES, Machine, default_threads, flat
+from symgrad.codegen.program import assemble, dtype_of
 from symgrad.codegen.schedule import make_schedule
-from symgrad.codegen.source import source
 from symgrad.codegen.views import plain_view
 from symgrad.errors import BindingError, CompileError
 from symgrad.expression import binding, ops, sizes
@@ -29,108 +23,7 @@ from symgrad.expression.node import Expr, leaves, topological
 from symgrad.expression.ops import Constant, Contraction, Leaf, Named
 from symgrad.expression.scalars import REAL
 
-KNOWN_SIZES = 64  # combinations of sizes that a kernel remembers
-_pool = Pool()
-ENTRY = ctypes.CFUNCTYPE(
-    ctypes.c_int32, ctypes.c_void_p, ctypes.c_void_p, ctypes.c_int64, ctypes.c_int64, ctypes.c_void_p
-)
-
-
-def default_threads() -> int:
-    """The processors this process may use, at most 8: networks of this size gain nothing from more."""
-    from symgrad.codegen.host import usable_cores
-
-    return max(1, min(8, usable_cores()))
-
-
-def library() -> bool:
-    """Have the native library in memory; whether it came from the cache."""
-    object_code, _, cached = cache.fetch(cache.key_of("native"), lambda: (native.build(), "native"))
-    native.load(object_code)
-    return cached
-
-
-class Machine:
-    """A program as machine code. `compile_seconds` is what making it took, `cached` whether the disk had it."""
-
-    def __init__(self, assembled: Assembled, title: str) -> None:
-        started = time.perf_counter()
-        self.assembled = assembled
-        self.source = source(assembled.program, title)
-        program = assembled.program
-        for slot in program.slots:  # what follows is executed: no name in it is anything but a name
-            if not slot.name.isidentifier() or not slot.kind.isidentifier():
-                raise CompileError(f"{slot.name!r} ({slot.kind!r}) cannot be a name in generated source; rename it")
-        library()
-
-        def make() -> tuple[bytes, str]:
-            from symgrad.codegen.jit import compile_program  # imports Numba: only when there is something to compile
-
-            with interrupts_held() as interrupts:  # raised within LLVM, an interruption would be lost
-                objects, symbol = awaited(lambda: compile_program(program), interrupts)
-            return native.packed(objects), symbol
-
-        object_code, symbol, self.cached = cache.fetch(cache.key_of(self.source, program.real), make, self.source)
-        self._linked = native.link(native.unpacked(object_code), [symbol])
-        self._entry = ENTRY(self._linked.addresses[symbol])
-        self._own: dict[int, tuple[list[np.ndarray], list[tuple[int, int]]]] = {}
-        self._counts: dict[tuple[int, ...], dict[str, tuple[int, str]]] = {}
-        self.compile_seconds = time.perf_counter() - started
-
-    def private(self, threads: int) -> list[tuple[int, int]]:
-        """Addresses of each thread's scratch: for the tiles, and for rows of fused products."""
-        if threads not in self._own:
-            real = np.dtype(self.assembled.program.real)
-            width = max(self.assembled.block, default=0)
-            work = np.empty((threads, tiles.WORK_BYTES // real.itemsize + 64), real)
-            block = np.empty((threads, BLOCK * width + 64), real)
-            places = [(work[t].ctypes.data, block[t].ctypes.data) for t in range(threads)]
-            self._own.setdefault(threads, ([work, block], places))  # the first of two callers wins: addresses stay good
-        return self._own[threads][1]
-
-    def run(self, values: Mapping[str, np.ndarray | int], threads: int) -> None:
-        """Run the kernel over a table of sizes and arrays, by slot name; returns when every thread is done."""
-        slots, meeting = self.assembled.slots, np.zeros(64, np.int64)
-        row = [0] * len(slots)
-        for name, value in values.items():
-            if name in slots:
-                row[slots[name].place] = value if isinstance(value, int) else value.ctypes.data
-        row[slots["meeting"].place] = meeting.ctypes.data
-        rows = []
-        for work, block in self.private(threads):
-            row[slots["work"].place], row[slots["block"].place] = work, block
-            rows.append(tuple(row))
-        table, results = np.array(rows, np.int64), np.zeros((threads, 8), np.int64)
-        width, place, result = table.strides[0], table.ctypes.data, results.ctypes.data
-
-        def call(thread: int) -> None:
-            own = result + thread * results.strides[0]
-            status = self._entry(own, own + 8, thread, threads, place + thread * width)
-            assert status == 0, f"the kernel returned {status}"
-
-        _pool.run(call, threads)
-
-    def temporaries(self, extents: Mapping[str, int]) -> dict[str, np.ndarray]:
-        """Fresh buffers for everything the kernel stores, flat."""
-        key = tuple(extents.values())
-        counts = self._counts.get(key)  # looked up once: another thread may clear what is remembered
-        if counts is None:
-            counts = {
-                name: (max(1, math.prod(sizes.bind(s, extents) for s in node.shape)), self._dtype(node))
-                for name, node in self.assembled.temporaries.items()
-            }
-            if len(self._counts) >= KNOWN_SIZES:
-                self._counts.clear()
-            self._counts[key] = counts
-        return {name: np.empty(count, dtype) for name, (count, dtype) in counts.items()}
-
-    def _dtype(self, node: Expr) -> str:
-        return dtype_of(node, self.assembled.program.real).rstrip("_")
-
-
-def flat(array: np.ndarray, dtype: str) -> np.ndarray:
-    """An array as a kernel takes it: contiguous, of the right dtype."""
-    return np.ascontiguousarray(array, dtype.rstrip("_")).reshape(-1)
+NOTHING: tuple[None, Any, int] = (None, None, 0)
 
 
 class Kernel:
@@ -158,6 +51,15 @@ class Kernel:
         self.compile_seconds, self.cached = self._machine.compile_seconds, self._machine.cached
         self._dtypes = {name: dtype_of(leaf, dtype) for name, leaf in self.inputs.items()}
         self._labels = [leaf for leaf in self.inputs.values() if isinstance(leaf.op, ops.Variable) and leaf.op.classes]
+        self._places = [(assembled.slots[slot].place, leaf.name) for slot, leaf in assembled.inputs.items()]
+        self._constants = {
+            slot: flat(node.op.array, dtype_of(node, dtype))
+            for slot, node in assembled.constants.items()
+            if isinstance(node.op, Constant)
+        }
+        self._parameters = {name for name, leaf in self.inputs.items() if isinstance(leaf.op, ops.Parameter)}
+        self._held: dict[str, tuple[np.ndarray, np.ndarray, int]] = {}
+        self._frames: dict[tuple[int, ...], Frame] = {}
         self._seen: dict[tuple[object, ...], dict[str, int]] = {}  # sizes of arrays that have been checked once
 
     def __call__(self, given: Mapping[Any, object] | None = None, /, **named: object) -> Any:
@@ -168,19 +70,43 @@ class Kernel:
         if empty:
             raise BindingError(f"{', '.join(empty)} is 0: there is nothing to compute over an empty batch")
         check_indices(self._picked, arrays, extents)
-        assembled = self._machine.assembled
-        values: dict[str, np.ndarray | int] = {size_text(name): extents[name] for name in assembled.sizes}
-        for slot, leaf in assembled.inputs.items():
-            values[slot] = flat(arrays[leaf.name], self._dtypes[leaf.name])
-        for slot, node in assembled.constants.items():
-            assert isinstance(node.op, Constant)
-            values[slot] = flat(node.op.array, dtype_of(node, self.dtype))
-        buffers = self._machine.temporaries(extents)
-        if assembled.temporaries:
-            self._machine.run({**values, **buffers}, self.threads)  # where callers take turns
-        of_node = {node: buffers[name] for name, node in assembled.temporaries.items()}
+        of_node: dict[Expr, np.ndarray] = {}
+        if self._machine.assembled.temporaries:
+            frame = self._frame(extents)
+            row, kept = frame.row.copy(), []
+            for place, name in self._places:
+                array, row[place] = self._address(name, arrays[name])
+                kept.append(array)
+            scratch = np.empty(frame.scratch, np.uint8)
+            start = -(-scratch.ctypes.data // LINE) * LINE
+            for place, offset in frame.offsets:
+                row[place] = start + offset
+            for place, node, count, dtype in frame.results:
+                of_node[node] = np.empty(count, dtype)
+                row[place] = of_node[node].ctypes.data
+            self._machine.call(row, self.threads)  # where callers take turns
         results = [self._result(e, of_node, arrays, extents) for e in self._schedule.outputs.values()]
         return results[0] if self._single else results
+
+    def _address(self, name: str, array: np.ndarray) -> tuple[np.ndarray, int]:
+        """An input as a kernel takes it, and where it lies; of a parameter that is the same array again, known."""
+        given, ready, address = self._held.get(name, NOTHING)
+        if given is not array:
+            ready = flat(array, self._dtypes[name])
+            address = ready.ctypes.data
+            if ready.base is array and name in self._parameters:  # a view: what is written into the array is seen
+                self._held[name] = array, ready, address
+        return ready, address
+
+    def _frame(self, extents: Mapping[str, int]) -> Frame:
+        """What stays the same in every call with these sizes."""
+        key = tuple(extents.values())
+        found = self._frames.get(key)  # looked up once: another thread may clear what is remembered
+        if found is None:
+            if len(self._frames) >= KNOWN_SIZES:
+                self._frames.clear()
+            found = self._frames[key] = Frame(self._machine.assembled, self._constants, extents)
+        return found
 
     def _bound(self, given: Mapping[Any, Any]) -> tuple[dict[str, np.ndarray], dict[str, int]]:
         """Arrays by name and the sizes they imply; shapes and dtypes that were fine before need no second look."""

@@ -93,6 +93,10 @@ class Product:
             for height in self.heights
             for count in sorted({1, self.vectors})
         }
+        # One row alone streams B: read far along its rows, with a register for each vector of the result.
+        self.wide = max(self.vectors, host.registers // 2)
+        name = f"{self.prefix}tile_1x{self.wide}"
+        self.streaming = RegisterTile(module, self.vector, 1, self.wide, host.has_fma, name).function
         self.choose = self.define_choose()
         self.strip = self.define_strip()
         self.block = self.define_block()
@@ -133,8 +137,17 @@ class Product:
         height, a, a_row, a_col, b, b_row, b_panel, tail, c, c_row, columns, depth, resume, spare = function.args[:14]
         runs, a_run, b_run = function.args[14:]
         width, exact = number(self.width), ir.Constant(BIT, 0)
-        full = builder.sdiv(columns, width)
-        with loop(builder, number(0), full, number(1)) as panel:
+        full, group = builder.sdiv(columns, width), number(self.wide // self.vectors)
+        alone = builder.and_(
+            builder.icmp_signed("==", height, number(1)), builder.icmp_signed("==", b_panel, width)
+        )  # panels that lie side by side
+        groups = builder.select(alone, builder.sdiv(full, group), number(0))
+        with loop(builder, number(0), groups, number(1)) as several:
+            panel = builder.mul(several, group)
+            here, there = element(builder, b, (panel, b_panel)), element(builder, c, (panel, width))
+            arguments = [a, a_row, a_col, here, b_row, there, c_row, depth, resume, runs, a_run, b_run]
+            builder.call(self.streaming, arguments)
+        with loop(builder, builder.mul(groups, group), full, number(1)) as panel:
             here, there = element(builder, b, (panel, b_panel)), element(builder, c, (panel, width))
             arguments = [a, a_row, a_col, here, b_row, there, c_row, depth, resume, runs, a_run, b_run]
             self.call_tile(builder, height, self.vectors, arguments)

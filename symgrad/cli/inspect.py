@@ -99,7 +99,7 @@ def info_command(as_json: bool) -> None:
     from symgrad import __version__
     from symgrad.codegen import cache
     from symgrad.codegen.host import facts
-    from symgrad.codegen.kernel import default_threads
+    from symgrad.codegen.machine import default_threads
 
     folder = cache.folder()
     kernels = sum(1 for f in folder.glob("*/manifest.json")) if folder.is_dir() else 0

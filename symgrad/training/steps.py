@@ -13,7 +13,8 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from symgrad.calculus.simplify import simplify
-from symgrad.codegen.kernel import Machine, check_indices, default_threads, flat
+from symgrad.codegen.kernel import check_indices
+from symgrad.codegen.machine import Machine, default_threads, flat
 from symgrad.codegen.program import Assembled, dtype_of
 from symgrad.codegen.stepping import assemble_training
 from symgrad.errors import BindingError
