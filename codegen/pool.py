@@ -14,6 +14,8 @@ from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from types import FrameType
 
+from symgrad.codegen.placement import Placement
+
 
 class Worker:
     """One thread that waits for a task, runs it, and says so. It holds no reference to the pool."""
@@ -26,7 +28,9 @@ class Worker:
         self.wake, self.done = threading.Lock(), threading.Lock()
         self.wake.acquire()
         self.done.acquire()
-        threading.Thread(target=self.serve, name=f"symgrad-{thread_number}", daemon=True).start()
+        thread = threading.Thread(target=self.serve, name=f"symgrad-{thread_number}", daemon=True)
+        thread.start()
+        self.number = thread.native_id or 0  # the system's
 
     def serve(self) -> None:
         """The thread's life: one task after the other, until it is woken without one."""
@@ -63,6 +67,7 @@ class Pool:
     def __init__(self) -> None:
         self.turn = threading.Lock()
         self.workers: list[Worker] = []
+        self.placement = Placement()
         self.finalizer = weakref.finalize(self, stop_all, self.workers)
         # A pool collected at exit may be left alone: its threads are daemons.
         self.finalizer.atexit = False
@@ -84,6 +89,7 @@ class Pool:
             while len(self.workers) < threads - 1:
                 self.workers.append(Worker(len(self.workers) + 1))
             busy = self.workers[: threads - 1]
+            self.placement.keep_apart([worker.number for worker in busy])
             for worker in busy:
                 worker.begin(function)
             outcomes: list[BaseException | None] = []

@@ -11,7 +11,7 @@ import time
 import numpy as np
 import pytest
 
-from symgrad.codegen import native
+from symgrad.codegen import native, placement
 from symgrad.codegen.host import host
 from symgrad.codegen.pool import Pool
 from symgrad.codegen.threads import BARRIER, BARRIER_WORDS, FLUSH, RESTORE, barrier_twin
@@ -148,3 +148,15 @@ def test_pool_works_in_a_forked_child():
         "raise SystemExit(os.waitstatus_to_exitcode(os.waitpid(child, 0)[1]))"
     )
     subprocess.run([sys.executable, "-W", "ignore", "-c", code], check=True, timeout=30)
+
+
+@pytest.mark.skipif(len(getattr(os, "sched_getaffinity", lambda _: [0])(0)) < 2, reason="needs two processors of its own")
+def test_workers_stay_off_the_callers_processor():
+    """Where they meet at barriers, each would wait until the system lets the other run."""
+    pool, allowed, seen = Pool(), os.sched_getaffinity(0), {}
+    pool.run(lambda number: seen.setdefault(number, (placement._processor(), os.sched_getaffinity(0))), 2)
+    here, mine = seen[0]
+    there, its = seen[1]
+    assert mine == allowed and its < allowed and there in its
+    assert here not in its or here != placement._processor()  # the caller itself may have been moved meanwhile
+    pool.close()
