@@ -111,7 +111,8 @@ class Builder:
 
     def _turned(self) -> bool:
         """Whether the stage reads a matrix the other way round, as A + Aᵀ does."""
-        inside = topological(self.stage.nodes, stop=self.lowering.schedule.stored.__contains__)
+        below = [a for node in self.stage.nodes for a in node.args]
+        inside = topological(below, stop=self.lowering.schedule.stored.__contains__)
         return any(n.ndim == 2 and is_permutation(n) and n.op.inputs[0] != n.op.output for n in inside)  # type: ignore[attr-defined]
 
     def squares(self, scope: Scope) -> tuple[dict[int, str], Scope]:

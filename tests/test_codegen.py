@@ -206,3 +206,14 @@ def test_extreme_logits_stay_finite_in_float32(logit):
     loss = sg.softmax_cross_entropy(zt.T, y)
     value, gradient = sg.compile([loss, sg.gradient(loss, zt)])(zt=array.T, y=[1, 2])
     assert np.isfinite(value) and np.isfinite(gradient).all()
+
+
+@pytest.mark.parametrize("rows", [1, 31, 32, 33, 70])
+def test_what_reads_a_matrix_the_other_way_round_goes_square_by_square(rows):
+    A, B = sg.variable("A", ("n", "n")), sg.variable("B", ("n", "n"))
+    expression = sg.tanh(A) + A.T * B
+    kernel = sg.compile(expression, dtype="float64", threads=2)
+    assert "corner" in kernel.source and "corner" not in sg.compile(A + B).source
+    rng = np.random.default_rng(rows)
+    given = {"A": rng.normal(size=(rows, rows)), "B": rng.normal(size=(rows, rows))}
+    np.testing.assert_allclose(kernel(given), sg.evaluate(expression, given), rtol=1e-12)
