@@ -113,8 +113,8 @@ def prepare(roots: Sequence[Expr]) -> tuple[list[Expr], dict[Expr, str]]:
         whole[node] = flattened(make(node.op, *(whole[a] for a in node.args)), parts)
         if uses[node] == 1:
             parts.add(whole[node])
-    order, paired = topological(whole[plain[r]] for r in roots), {}
-    for node in order:
+    paired: dict[Expr, Expr] = {}
+    for node in topological(whole[plain[r]] for r in roots):
         paired[node] = in_pairs(make(node.op, *(paired[a] for a in node.args)))
     names = {paired[whole[node]]: name for node, name in called.items()}
     return [paired[whole[plain[r]]] for r in roots], names

@@ -25,7 +25,8 @@ from symgrad.expression.scalars import BOOLEAN, REAL
 ARITHMETIC = ("add", "subtract", "multiply", "divide", "negative", "power")
 POWER, WIDTH, FACTORS = 8, 64, 16  # larger powers, sums and products are left as they stand: cost stays linear
 Number = Fraction | float
-Factors = dict[Expr, int | Fraction]  # powers by what is raised to them
+Exponent = Any  # an int, or halves as a Fraction; the checker knows no arithmetic of their union
+Factors = dict[Expr, Exponent]  # powers by what is raised to them
 
 
 @dataclass
@@ -36,10 +37,10 @@ class Term:
     top: Factors = field(default_factory=dict)
     bottom: Factors = field(default_factory=dict)
 
-    def key(self) -> tuple[frozenset[tuple[Expr, int | Fraction]], ...]:
+    def key(self) -> tuple[frozenset[tuple[Expr, Exponent]], ...]:
         return frozenset(self.top.items()), frozenset(self.bottom.items())
 
-    def times(self, other: Term, power: int | Fraction = 1) -> Term:
+    def times(self, other: Term, power: Exponent = 1) -> Term:
         """The product with other**power, factors that are never zero cancelled."""
         top, bottom = (other.top, other.bottom) if power > 0 else (other.bottom, other.top)
         result = Term(self.number * other.number**power, dict(self.top), dict(self.bottom))
@@ -96,7 +97,7 @@ def product_of(node: Expr) -> Term:
     return Term(top={node: 1}) if large else result
 
 
-def exponent_of(node: Expr) -> int | Fraction:
+def exponent_of(node: Expr) -> Exponent:
     """A power that is a repeated product, or one by halves of what is positive; else 0."""
     term = product_of(node.args[1])
     if term.top or term.bottom or not isinstance(term.number, Fraction) or abs(term.number) > POWER:
@@ -156,7 +157,7 @@ def without(term: Term, factor: Term) -> Term:
     )
 
 
-def _power(base: Expr, exponent: int | Fraction) -> Expr:
+def _power(base: Expr, exponent: Exponent) -> Expr:
     whole = int(exponent)
     return base if exponent == 1 else binary("power", base, whole if exponent == whole else float(exponent))
 

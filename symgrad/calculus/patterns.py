@@ -11,7 +11,7 @@ from collections.abc import Iterator, Sequence
 from fractions import Fraction
 from typing import Any
 
-from symgrad.calculus.arithmetic import Term, build, build_sum, collect, product_of, repeat, sum_of
+from symgrad.calculus.arithmetic import Exponent, Term, build, build_sum, collect, product_of, repeat, sum_of
 from symgrad.calculus.engine import Identity
 from symgrad.expression import functions, ops
 from symgrad.expression.node import Expr, as_expr, make
@@ -118,7 +118,7 @@ def _assign(wanted: Sequence[PatternTerm], have: list[Term], bound: Binding) -> 
             yield from _assign(wanted[1:], [*have[:i], *have[i + 1 :]], found)
 
 
-Power = tuple[Expr, "int | Fraction"]
+Power = tuple[Expr, Exponent]
 PatternTerm = tuple[int, list[tuple[ast.expr, int]]]  # sign or number, (factor, power) pairs
 
 

@@ -7,7 +7,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
-from symgrad.calculus.arithmetic import Term, build, number_of, product_of, repeat
+from symgrad.calculus.arithmetic import Factors, Term, build, number_of, product_of, repeat
 from symgrad.calculus.operands import operands, with_operands
 from symgrad.calculus.patterns import sum_axes, through_names
 from symgrad.expression import functions as f
@@ -124,7 +124,7 @@ def scalars_outside(node: Expr) -> Expr | None:
     return contract(op, args, inputs, node, build(outside))
 
 
-def _scalars(factors: dict[Expr, int]) -> dict[Expr, int]:
+def _scalars(factors: Factors) -> Factors:
     return {b: e for b, e in factors.items() if not b.shape}
 
 
