@@ -12,7 +12,7 @@ import pytest
 from canonical import Keys
 from differences import directions, slope
 from error_bound import scales
-from hypothesis import HealthCheck, assume, given, settings
+from hypothesis import HealthCheck, assume, given, note, settings
 from hypothesis import strategies as st
 from random_expressions import grown
 from random_operations import OPERATIONS
@@ -39,6 +39,7 @@ def graphs(draw):
     """A scalar loss with arrays for its leaves."""
     steps = draw(st.lists(st.sampled_from(OPERATIONS), min_size=1, max_size=9))
     seed = draw(seeds)
+    note(f"{[step.__name__ for step in steps]} with seed {seed}")  # what a failure is made again from
     sample = grown(Grower(np.random.default_rng(seed), seed), steps)
     assume(sample is not None)
     return sample
