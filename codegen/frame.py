@@ -2,14 +2,13 @@
 
 from __future__ import annotations
 
-import math
 from collections.abc import Collection, Mapping
 
 import numpy as np
 
+from symgrad.codegen.machine import rooms
 from symgrad.codegen.names import size_text
-from symgrad.codegen.program import Assembled, dtype_of
-from symgrad.expression import sizes
+from symgrad.codegen.program import Assembled
 from symgrad.expression.node import Expr
 
 LINE = 64  # bytes that buffers are aligned to
@@ -29,9 +28,7 @@ class Frame:
         self.results: list[tuple[int, Expr, int, str]] = []  # slot, node, entries, dtype
         self.offsets: list[tuple[int, int]] = []  # slot, bytes from the start of the scratch
         self.scratch = LINE
-        for slot, node in assembled.temporaries.items():
-            count = max(1, math.prod(sizes.bind(s, extents) for s in node.shape))
-            dtype = dtype_of(node, assembled.program.real).rstrip("_")
+        for slot, node, count, dtype in rooms(assembled, extents):
             if node in wanted:
                 self.results.append((slots[slot].place, node, count, dtype))
             else:

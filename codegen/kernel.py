@@ -12,7 +12,7 @@ from typing import Any, overload
 import numpy as np
 
 from symgrad.codegen.frame import LINE, Frame
-from symgrad.codegen.machine import KNOWN_SIZES, Machine, default_threads, flat
+from symgrad.codegen.machine import Machine, default_threads, flat
 from symgrad.codegen.program import assemble, dtype_of
 from symgrad.codegen.schedule import make_schedule
 from symgrad.codegen.views import plain_view
@@ -23,6 +23,7 @@ from symgrad.expression.node import Expr, leaves, topological
 from symgrad.expression.ops import Constant, Contraction, Leaf, Named
 from symgrad.expression.scalars import REAL
 
+KNOWN_SIZES = 64  # combinations of sizes that a kernel remembers
 NOTHING: tuple[None, Any, int] = (None, None, 0)
 
 
@@ -52,11 +53,6 @@ class Kernel:
         self._dtypes = {name: dtype_of(leaf, dtype) for name, leaf in self.inputs.items()}
         self._labels = [leaf for leaf in self.inputs.values() if isinstance(leaf.op, ops.Variable) and leaf.op.classes]
         self._places = [(assembled.slots[slot].place, leaf.name) for slot, leaf in assembled.inputs.items()]
-        self._constants = {
-            slot: flat(node.op.array, dtype_of(node, dtype))
-            for slot, node in assembled.constants.items()
-            if isinstance(node.op, Constant)
-        }
         self._parameters = {name for name, leaf in self.inputs.items() if isinstance(leaf.op, ops.Parameter)}
         self._held: dict[str, tuple[np.ndarray, np.ndarray, int]] = {}
         self._frames: dict[tuple[int, ...], Frame] = {}
@@ -105,7 +101,7 @@ class Kernel:
         if found is None:
             if len(self._frames) >= KNOWN_SIZES:
                 self._frames.clear()
-            found = self._frames[key] = Frame(self._machine.assembled, self._constants, extents)
+            found = self._frames[key] = Frame(self._machine.assembled, self._machine.constants, extents)
         return found
 
     def _bound(self, given: Mapping[Any, Any]) -> tuple[dict[str, np.ndarray], dict[str, int]]:

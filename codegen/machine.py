@@ -8,7 +8,8 @@ from __future__ import annotations
 import ctypes
 import math
 import time
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
+from functools import cached_property
 
 import numpy as np
 
@@ -22,7 +23,6 @@ from symgrad.errors import CompileError
 from symgrad.expression import sizes
 from symgrad.expression.node import Expr
 
-KNOWN_SIZES = 64  # combinations of sizes that are remembered
 MEETING, RESULT = 64, 8  # numbers that the threads of a call share, and that each gives back
 _pool = Pool()
 ENTRY = ctypes.CFUNCTYPE(
@@ -68,7 +68,6 @@ class Machine:
         self._linked = native.link(native.unpacked(object_code), [symbol])
         self._entry = ENTRY(self._linked.addresses[symbol])
         self._own: dict[int, tuple[list[np.ndarray], list[tuple[int, int]]]] = {}
-        self._counts: dict[tuple[int, ...], dict[str, tuple[int, str]]] = {}
         self.compile_seconds = time.perf_counter() - started
 
     def private(self, threads: int) -> list[tuple[int, int]]:
@@ -113,20 +112,20 @@ class Machine:
 
     def temporaries(self, extents: Mapping[str, int]) -> dict[str, np.ndarray]:
         """Fresh buffers for everything the kernel stores, flat."""
-        key = tuple(extents.values())
-        counts = self._counts.get(key)  # looked up once: another thread may clear what is remembered
-        if counts is None:
-            counts = {
-                name: (max(1, math.prod(sizes.bind(s, extents) for s in node.shape)), self._dtype(node))
-                for name, node in self.assembled.temporaries.items()
-            }
-            if len(self._counts) >= KNOWN_SIZES:
-                self._counts.clear()
-            self._counts[key] = counts
-        return {name: np.empty(count, dtype) for name, (count, dtype) in counts.items()}
+        return {slot: np.empty(count, dtype) for slot, _, count, dtype in rooms(self.assembled, extents)}
 
-    def _dtype(self, node: Expr) -> str:
-        return dtype_of(node, self.assembled.program.real).rstrip("_")
+    @cached_property
+    def constants(self) -> dict[str, np.ndarray]:
+        """The arrays that formulas hold, by slot, as the kernel takes them."""
+        real = self.assembled.program.real
+        return {s: flat(n.op.array, dtype_of(n, real)) for s, n in self.assembled.constants.items()}  # type: ignore[attr-defined]
+
+
+def rooms(assembled: Assembled, extents: Mapping[str, int]) -> Iterator[tuple[str, Expr, int, str]]:
+    """What a kernel stores: slot, node, entries and dtype; a buffer has an entry even where nothing is."""
+    for slot, node in assembled.temporaries.items():
+        count = max(1, math.prod(sizes.bind(s, extents) for s in node.shape))
+        yield slot, node, count, dtype_of(node, assembled.program.real).rstrip("_")
 
 
 def flat(array: np.ndarray, dtype: str) -> np.ndarray:

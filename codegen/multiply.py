@@ -62,7 +62,9 @@ class Multiplication:
         self.extent = op.sizes_of(node.args)
         self.a, self.b = (self._operand(side) for side in (product.left, 1 - product.left))
         split = op.output[builder.split] if builder.split is not None else None
-        self.groups: Grouped = grouped(product, op, self.extent, self.a.strides, self.b.strides, split, together)
+        self.groups: Grouped = grouped(
+            product, op, self.extent, self.a.strides, self.b.strides, split, together
+        )
 
     def _operand(self, side: int) -> Operand:
         argument, indices, lowering = self.node.args[side], self.op.inputs[side], self.builder.lowering
@@ -169,8 +171,8 @@ def fused_product(builder: Builder, node: Expr) -> None:
     rows.body.append(column)
     loop.body.append(rows)
     offset = f" - {columns[0]}" if columns[0] != "0" else ""
-    builder.lowering.scratch[node] = lambda index: (
-        f"block[({index[row_axis]} - {first})*{width} + {index[column_axis]}{offset}]"
+    builder.lowering.scratch[node] = (
+        lambda index: f"block[({index[row_axis]} - {first})*{width} + {index[column_axis]}{offset}]"
     )
     full = at | {work.groups.rows[-1]: i, work.groups.columns[-1]: j}
     builder.finish(tuple(full[n] for n in work.op.output), Scope(column.body, Scope(rows.body, outer, i), j))
@@ -180,3 +182,4 @@ def fused_product(builder: Builder, node: Expr) -> None:
 def span(bounds: Bounds) -> str:
     """How many entries there are between two bounds."""
     return bounds[1] if bounds[0] == "0" else f"{bounds[1]} - {bounds[0]}"
+

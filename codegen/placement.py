@@ -36,11 +36,11 @@ class Placement:
 
     def keep_apart(self, workers: Sequence[int]) -> None:
         """Keep these threads, by the system's numbers, off the caller's processor."""
-        if _processor is None or (_processor(), tuple(workers)) == self._said:
+        said = (_processor() if _processor is not None else -1, tuple(workers))
+        if _processor is None or said == self._said:
             return
-        here = _processor()
-        others = sorted(os.sched_getaffinity(0) - {here})
-        self._said = here, tuple(workers)
+        self._said = said
+        others = sorted(os.sched_getaffinity(0) - {said[0]})
         for number, worker in enumerate(workers) if others else ():
             own = {others[number % len(others)]} if len(workers) >= len(others) else others
             with suppress(OSError):  # a container may forbid it

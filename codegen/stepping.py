@@ -100,7 +100,9 @@ def _leaves(outputs: Mapping[str, Expr], updates: Sequence[tuple[Expr, Expr]]) -
     return leaves([*outputs.values(), *(v for _, v in updates), *(leaf for leaf, _ in updates)])
 
 
-def _keep(assembler: Assembler, scalars: Sequence[str], rows: Sequence[str], batch: str) -> list[Lowered]:
+def _keep(
+    assembler: Assembler, scalars: Sequence[str], rows: Sequence[str], batch: str
+) -> list[Lowered]:
     """Outputs of this step copied to where the caller finds them after many steps, as a stage."""
     schedule, lowering = assembler.schedule, assembler.lowering
     inner: list[Statement] = []

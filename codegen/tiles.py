@@ -176,9 +176,9 @@ class Product:
         parameters += [("c_row", I64), ("rows", I64), ("columns", I64), ("depth", I64), ("resume", BIT)]
         parameters += [("pack_a", BIT), ("pack_b", BIT), ("work", p), ("runs", I64), ("a_run", I64), ("b_run", I64)]
         function, builder = define(self.module, f"{self.prefix}block", VOID, parameters)
-        a, a_row, a_col, b, b_row, b_col, c, c_row, rows, columns, depth, resume, pack_a, pack_b, work = function.args[
-            :15
-        ]
+        a, a_row, a_col, b, b_row, b_col, c, c_row, rows, columns, depth, resume, pack_a, pack_b, work = (
+            function.args[:15]
+        )
         runs, a_run, b_run = function.args[15:]
         width, zero = number(self.width), number(0)
         full = builder.mul(builder.sdiv(columns, width), width)

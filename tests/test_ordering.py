@@ -31,7 +31,7 @@ def work(roots):
     return total
 
 
-def cheapest_of_all(shapes, left, right):
+def cheapest_of_all(shapes):
     """The least work over every order of a chain of matrices, found by trying each."""
     best = None
     for order in permutations(range(len(shapes) - 1)):
@@ -55,11 +55,11 @@ def test_a_chain_of_matrices_costs_what_the_best_order_costs(shape):
     letters = "abcdefgh"
     subscripts = ",".join(letters[i : i + 2] for i in range(len(matrices))) + f"->{letters[0]}{letters[len(matrices)]}"
     product = sg.einsum(subscripts, *matrices)
-    assert work([in_pairs(product)]) == cheapest_of_all([m.shape for m in matrices], shape[0], shape[-1])
+    assert work([in_pairs(product)]) == cheapest_of_all([m.shape for m in matrices])
 
 
-@pytest.mark.parametrize(("widths", "first"), [((4, 30, 30, 200), "W1"), ((200, 30, 30, 4), "W3")])
-def test_a_jacobian_is_forward_or_reverse_whichever_is_narrow(widths, first):
+@pytest.mark.parametrize("widths", [(4, 30, 30, 200), (200, 30, 30, 4)])
+def test_a_jacobian_is_forward_or_reverse_whichever_is_narrow(widths):
     """The widest product is with the narrow end; written the other way round it costs several times as much."""
     h, x, _ = network(widths)
     jacobian = sg.simplify(sg.jacobian(h, x))
@@ -67,7 +67,7 @@ def test_a_jacobian_is_forward_or_reverse_whichever_is_narrow(widths, first):
     products = [n for n in topological([root]) if isinstance(n.op, ops.Contraction) and len(n.op.output) == 2]
     narrow = [n for n in products if 4 in n.shape]
     assert len(narrow) >= 2 and not any(n.shape == (200, 30) and len(n.op.sizes_of(n.args)) == 3 for n in products)
-    assert work([root]) < 3 * (30 * 30 * 4 + 30 * 200 * 4) + 8 * (30 * 30 + 200 * 30 + 120 + 800), first
+    assert work([root]) < 3 * (30 * 30 * 4 + 30 * 200 * 4) + 8 * (30 * 30 + 200 * 30 + 120 + 800)
 
 
 @pytest.mark.parametrize("widths", [(4, 30, 30, 50), (50, 30, 30, 4), (40, 3, 40, 3, 40), (5, 5, 5, 5, 5, 5, 5)])

@@ -6,7 +6,7 @@ The engine asserts at each step that shape and kind stay; it knows no identity. 
 
 from __future__ import annotations
 
-from collections.abc import Callable, Hashable, Iterable, Sequence
+from collections.abc import Callable, Hashable, Sequence
 from dataclasses import dataclass
 
 from symgrad.calculus.operands import operands, with_operands, without_order
@@ -48,11 +48,11 @@ class Rewrite:
 
 
 class Simplifier:
-    """Applies identities to expressions; `rewrites` tells which, in order. `frozen` nodes are left as they are."""
+    """Applies identities to expressions; `rewrites` tells which, in order."""
 
-    def __init__(self, identities: Sequence[Identity], frozen: Iterable[Expr] = ()) -> None:
+    def __init__(self, identities: Sequence[Identity]) -> None:
         self.rewrites: list[Rewrite] = []
-        self._memo: dict[Expr, Expr] = {node: node for node in frozen}
+        self._memo: dict[Expr, Expr] = {}
         self._first: dict[Hashable, Expr] = {}  # a + b and b + a are written as the one that came first
         self._depth = 0
         self._by_op: dict[type[ops.Op], list[Identity]] = {}

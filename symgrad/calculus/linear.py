@@ -197,7 +197,9 @@ RULES: dict[type[ops.Op], Callable[[Map, Expr], Linear]] = {
     ops.Elementwise: _entrywise,
     ops.Contraction: _contraction,
     ops.Named: _through,
-    **dict.fromkeys((ops.Reshape, ops.Take, ops.Scatter, ops.Slice, ops.Pad, ops.Windows, ops.Overlap), _shifted),
+    **dict.fromkeys(
+        (ops.Reshape, ops.Take, ops.Scatter, ops.Slice, ops.Pad, ops.Windows, ops.Overlap), _shifted
+    ),
     ops.Concatenate: _joined,
     ops.Solve: _solve,
 }

@@ -141,10 +141,7 @@ def find_checkpoint(text: str | None) -> Path:
 
 
 ABOUT: dict[str, tuple[type, int, int]] = {
-    "data": (str, 1, 4096),
-    "label": (str, 1, 4096),
-    "limit": (int, 1, 1 << 40),
-    "validation": (int, 0, 1 << 40),
+    "data": (str, 1, 4096), "label": (str, 1, 4096), "limit": (int, 1, 1 << 40), "validation": (int, 0, 1 << 40),
     "threads": (int, 1, 256),
 }  # fmt: skip - the kind of each fact about a run, and the least and the most that it (or its length) may be
 

@@ -22,16 +22,8 @@ from symgrad.storage.reading import LARGEST_INPUT, opened, shown
 _LARGEST_RATIO = 1032  # of deflate
 _ENCRYPTED = 0x1
 _DAMAGED = (
-    zipfile.BadZipFile,
-    zlib.error,
-    EOFError,
-    ValueError,
-    KeyError,
-    IndexError,
-    struct.error,
-    NotImplementedError,
-    OverflowError,
-    RuntimeError,
+    zipfile.BadZipFile, zlib.error, EOFError, ValueError, KeyError, IndexError, struct.error,
+    NotImplementedError, OverflowError, RuntimeError,
 )  # fmt: skip - what zipfile raises, depending on which byte is wrong
 
 

@@ -122,7 +122,9 @@ def _convolution(
     return make(ops.Contraction(inputs, (n, *positions, filters)), slid, weights)
 
 
-def conv2d(x: object, kernel: object, strides: Whole = 1, padding: Padding = "valid", dilation: Whole = 1) -> Expr:
+def conv2d(
+    x: object, kernel: object, strides: Whole = 1, padding: Padding = "valid", dilation: Whole = 1
+) -> Expr:
     """Two-dimensional convolution of images (N, H, W, C) by a kernel (KH, KW, C, F): (N, OH, OW, F). Raises ShapeError.
 
     >>> conv2d(f.variable("x", ("N", 28, 28, 1)), f.parameter("K", (3, 3, 1, 32))).shape
@@ -131,7 +133,9 @@ def conv2d(x: object, kernel: object, strides: Whole = 1, padding: Padding = "va
     return _convolution(x, kernel, strides, padding, dilation, 2, "conv2d")
 
 
-def conv1d(x: object, kernel: object, strides: Whole = 1, padding: Padding = "valid", dilation: Whole = 1) -> Expr:
+def conv1d(
+    x: object, kernel: object, strides: Whole = 1, padding: Padding = "valid", dilation: Whole = 1
+) -> Expr:
     """One-dimensional convolution of rows (N, L, C) by a kernel (K, C, F): (N, OL, F). Raises ShapeError.
 
     >>> conv1d(f.variable("x", ("N", 28, 3)), f.parameter("K", (5, 3, 8)), padding="same").shape

@@ -40,7 +40,11 @@ MODULES = (
     *(functions, movement, positions, activations, normalization, matrices, convolution, layers),
     *(losses, more_losses),
 )
-FUNCTIONS = {name: function for module in MODULES for name, function in module.table().items()}
+FUNCTIONS = {
+    name: function
+    for module in MODULES
+    for name, function in module.table().items()
+}
 KEYWORDS = (
     *("axis", "keepdims", "shape", "axes", "classes"),
     *("approximate", "beta", "alpha", "slope", "pieces", "gain", "bias", "eps"),

@@ -17,7 +17,7 @@ LEVELS = 40  # a formula nested deeper is cut into parts with automatic names
 SMALL = 4  # nodes: a shared part no larger than this is written where it is used
 SHORT = ops.Leaf | ops.Constant | ops.Extent | ops.OneHot | ops.Softmax | ops.LogSumExp | ops.Identity
 
-WHOLE = ops.Softmax | ops.Reshape | ops.Inverse | ops.Solve | ops.Determinant | ops.LogDet | ops.Cholesky
+WHOLE = (ops.Softmax | ops.Reshape | ops.Inverse | ops.Solve | ops.Determinant | ops.LogDet | ops.Cholesky)
 
 
 def fresh(wish: str, taken: Iterable[str]) -> str:

@@ -91,7 +91,9 @@ def strict_json(text: str | bytes, place: str) -> Any:
     """
     try:
         decoded = text.decode() if isinstance(text, bytes) else text
-        return json.loads(decoded, object_pairs_hook=_without_duplicates, parse_constant=_refused, parse_float=_finite)
+        return json.loads(
+            decoded, object_pairs_hook=_without_duplicates, parse_constant=_refused, parse_float=_finite
+        )
     except RecursionError:
         raise ValueError(f"{place} is nested too deeply") from None
     except ValueError as problem:

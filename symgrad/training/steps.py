@@ -15,14 +15,14 @@ import numpy as np
 from symgrad.calculus.simplify import simplify
 from symgrad.codegen.kernel import check_indices
 from symgrad.codegen.machine import Machine, default_threads, flat
-from symgrad.codegen.program import Assembled, dtype_of
+from symgrad.codegen.program import dtype_of
 from symgrad.codegen.stepping import assemble_training
 from symgrad.errors import BindingError
 from symgrad.expression import functions as f
 from symgrad.expression import sizes
 from symgrad.expression.binding import check_limits, limits
 from symgrad.expression.node import Expr, leaves, topological
-from symgrad.expression.ops import Constant, Scatter, Take
+from symgrad.expression.ops import Scatter, Take
 from symgrad.training.clipping import clipped
 from symgrad.training.derived import forget
 
@@ -121,12 +121,12 @@ class Steps:
         check_indices(self._picked, arrays, {self.model.batch: 1})
         values: dict[str, np.ndarray | int] = {}
         for machine in dict.fromkeys((self.machine, self.evaluation)):
-            values |= self._table(machine.assembled, arrays)
+            values |= self._table(machine, arrays)
         return values
 
-    def _table(self, program: Assembled, arrays: Mapping[str, np.ndarray]) -> dict[str, np.ndarray | int]:
+    def _table(self, machine: Machine, arrays: Mapping[str, np.ndarray]) -> dict[str, np.ndarray | int]:
         values: dict[str, np.ndarray | int] = {}
-        for slot, leaf in program.inputs.items():
+        for slot, leaf in machine.assembled.inputs.items():
             name = leaf.name
             if name in arrays:
                 values[slot] = flat(arrays[name], dtype_of(leaf, self.dtype))
@@ -134,10 +134,7 @@ class Steps:
                 values[slot] = self._in_place(leaf, self.model.weights[name])
             elif name in self.model.state:
                 values[slot] = self._in_place(leaf, self.model.state[name])
-        for slot, node in program.constants.items():
-            assert isinstance(node.op, Constant)
-            values[slot] = flat(node.op.array, dtype_of(node, self.dtype))
-        return values
+        return values | machine.constants
 
     def _in_place(self, leaf: Expr, array: np.ndarray) -> np.ndarray:
         """A tensor that the kernel reads and overwrites where it lies. Raises BindingError unless it is as declared."""
