@@ -25,3 +25,14 @@ def directions(shape, rng, most=8):
         yield unit.reshape(shape)
     if size > 1:
         yield rng.uniform(-1, 1, shape) / np.sqrt(size)
+
+
+def check_first(sample, values, simple_values, rng, rounding):
+    """Gradients of a sample, as derived and simplified, against differences; `values` begin with the loss."""
+    for place, leaf in enumerate(sample.wrt, 1):
+        for gradient in (values[place], simple_values[place]):
+            assert gradient.shape == sample.arrays[leaf.name].shape
+            allowed = 1e-6 * np.abs(gradient).max() + rounding
+            for direction in directions(gradient.shape, rng, most=2):
+                (measured,) = slope([sample.loss], sample.arrays, leaf.name, direction, 2e-5)
+                assert abs(measured - (gradient * direction).sum()) <= allowed, leaf.name

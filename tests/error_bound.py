@@ -31,6 +31,14 @@ def scales(expressions, arrays):
     return [found[e] for e in expressions]
 
 
+def agree(got, want, scale, tolerance=1e-12):
+    """Two values of an entry differ by rounding: `tolerance` of its scale."""
+    assert got.shape == want.shape
+    assert np.isfinite(want).all()
+    worst = (np.abs(got - want) / np.where(scale > 0, scale, 1e-300)).max(initial=0.0)
+    assert worst <= tolerance, f"{worst:.1e} of the absolute terms"
+
+
 def elementwise(node, terms, inner, value, extents):
     """Σ |slope by argument| · its scale; slopes by central differences, none across a condition."""
     function, total = SCALARS[node.op.function], 0.0

@@ -10,8 +10,8 @@ from collections import Counter
 import numpy as np
 import pytest
 from canonical import Keys
-from differences import directions, slope
-from error_bound import scales
+from differences import check_first
+from error_bound import agree, scales
 from hypothesis import HealthCheck, assume, given, note, settings
 from hypothesis import strategies as st
 from random_expressions import grown
@@ -45,13 +45,6 @@ def graphs(draw):
     return sample
 
 
-def agree(got, want, scale, tolerance=1e-12):
-    assert got.shape == want.shape
-    assert np.isfinite(want).all()
-    worst = (np.abs(got - want) / np.where(scale > 0, scale, 1e-300)).max(initial=0.0)
-    assert worst <= tolerance, f"{worst:.1e} of the absolute terms"
-
-
 def check(sample, seed):
     """Everything that holds for a loss and its gradients; these as written."""
     written = [sample.loss, *sg.gradient(sample.loss, sample.wrt)]
@@ -69,20 +62,10 @@ def check(sample, seed):
         agree(values[count + place], want[place], size)
         agree(values[2 * count + place], want[place], size)
     assert all(map(operator.is_, sg.simplify(simple), simple)), "not done after one run"
-    gradients_against_differences(sample, want, values[count : 2 * count], size=float(scale[0]))
+    rng = np.random.default_rng(sample.number)
+    check_first(sample, want, values[count : 2 * count], rng, 1e-9 * float(scale[0]))
     printed(sample, simple, values[count : 2 * count], scale[count : 2 * count])
     return written
-
-
-def gradients_against_differences(sample, *found, size):
-    rng = np.random.default_rng(sample.number)
-    for place, leaf in enumerate(sample.wrt, 1):
-        for gradient in (values[place] for values in found):
-            assert gradient.shape == sample.arrays[leaf.name].shape
-            allowed = 1e-6 * np.abs(gradient).max(initial=0.0) + 1e-9 * size
-            for direction in directions(gradient.shape, rng, most=2):
-                (measured,) = slope([sample.loss], sample.arrays, leaf.name, direction, 2e-5)
-                assert abs(measured - (gradient * direction).sum()) <= allowed, leaf.name
 
 
 def printed(sample, simple, values, scale):

@@ -15,8 +15,8 @@ import pytest
 import random_expressions
 import unjitted
 from compiling import compile_into_cache
-from differences import directions, slope
-from error_bound import scales
+from differences import check_first, directions, slope
+from error_bound import agree, scales
 
 import symgrad as sg
 from symgrad.expression import ops
@@ -67,13 +67,6 @@ def nodes():
     return [topological([random_expressions.make(number).loss]) for number in DRAWN]
 
 
-def agree(got, want, scale, tolerance=1e-12):
-    assert got.shape == want.shape
-    assert np.isfinite(want).all()
-    worst = (np.abs(got - want) / np.where(scale > 0, scale, 1e-300)).max(initial=0.0)
-    assert worst <= tolerance, f"{worst:.1e} of the absolute terms"
-
-
 def test_every_op_and_every_function_comes_often(nodes):
     seen = Counter(type(node.op) for order in nodes for node in order)
     resolved = (ops.Mode, ops.Assign)  # gone before anything is computed
@@ -115,16 +108,6 @@ def test_gradients_of_order_one_and_two_against_differences(number):
             for direction in directions(second.shape, rng, most=2):
                 measured, _ = slope(both, sample.arrays, leaf.name, direction, 2e-5)
                 assert abs(measured - (second * direction).sum()) <= allowed, leaf.name
-
-
-def check_first(sample, values, simple_values, rng, rounding):
-    for place, leaf in enumerate(sample.wrt, 1):
-        for gradient in (values[place], simple_values[place]):
-            assert gradient.shape == sample.arrays[leaf.name].shape
-            allowed = 1e-6 * np.abs(gradient).max() + rounding
-            for direction in directions(gradient.shape, rng, most=2):
-                (measured,) = slope([sample.loss], sample.arrays, leaf.name, direction, 2e-5)
-                assert abs(measured - (gradient * direction).sum()) <= allowed, leaf.name
 
 
 @each
