@@ -55,17 +55,20 @@ class Machine:
         for slot in program.slots:  # what follows is executed: no name in it is anything but a name
             if not slot.name.isidentifier() or not slot.kind.isidentifier():
                 raise CompileError(f"{slot.name!r} ({slot.kind!r}) cannot be a name in generated source; rename it")
-        library()
 
         def make() -> tuple[bytes, str]:
             from symgrad.codegen.jit import compile_program  # imports Numba: only when there is something to compile
 
-            with interrupts_held() as interrupts:  # raised within LLVM, an interruption would be lost
-                objects, symbol = awaited(lambda: compile_program(program), interrupts)
+            objects, symbol = compile_program(program)
             return native.packed(objects), symbol
 
-        object_code, symbol, self.cached = cache.fetch(cache.key_of(self.source, program.real), make, self.source)
-        self._linked = native.link(native.unpacked(object_code), [symbol])
+        def ready() -> tuple[native.Linked, str, bool]:
+            library()
+            object_code, symbol, cached = cache.fetch(cache.key_of(self.source, program.real), make, self.source)
+            return native.link(native.unpacked(object_code), [symbol]), symbol, cached
+
+        with interrupts_held() as interrupts:  # raised within LLVM or in what it frees, an interruption would be lost
+            self._linked, symbol, self.cached = awaited(ready, interrupts)
         self._entry = ENTRY(self._linked.addresses[symbol])
         self._own: dict[int, tuple[list[np.ndarray], list[tuple[int, int]]]] = {}
         self.compile_seconds = time.perf_counter() - started
