@@ -78,6 +78,15 @@ class Vector:
         store = external(builder.module, f"llvm.masked.store.{self.overload}.p0", kind)
         builder.call(store, [value, address, ir.Constant(I32, self.item), mask])
 
+    def multiply_add(
+        self, builder: ir.IRBuilder, first: ir.Value, second: ir.Value, total: ir.Value, fused: bool
+    ) -> ir.Value:
+        """first · second + total, `fused` in one rounding (for a processor that can: LLVM would call the C library)."""
+        if not fused:
+            return builder.fadd(builder.fmul(first, second), total)
+        fma = external(builder.module, f"llvm.fma.{self.overload}", ir.FunctionType(self.type, [self.type] * 3))
+        return builder.call(fma, [first, second, total])
+
     def transpose(self, builder: ir.IRBuilder, square: Sequence[ir.Value]) -> list[ir.Value]:
         """The transpose of `lanes` vectors: blocks of 1, 2, 4 ... lanes change places between pairs of vectors."""
         values, size = list(square), 1

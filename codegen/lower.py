@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Callable
+from dataclasses import dataclass
 
 from symgrad.codegen import looking, scalar_text
 from symgrad.codegen.loops import Let, Statement
@@ -18,6 +19,7 @@ from symgrad.expression import ops, sizes
 from symgrad.expression.node import Expr
 from symgrad.expression.ops import Constant, Contraction, Elementwise, Leaf
 from symgrad.expression.scalars import BOOLEAN, INTEGER, REAL
+from symgrad.expression.sizes import Shape
 
 
 class Scope:
@@ -39,6 +41,19 @@ class Scope:
         return None
 
 
+@dataclass(frozen=True)
+class Own:
+    """Memory in which a thread has its part of a buffer to itself: the last axis from `first` on, `width` entries."""
+
+    memory: str
+    first: str
+    width: str
+
+    def within(self, index: str) -> str:
+        """A place along the last axis, counted from where the thread's part begins."""
+        return "0" if index == self.first else f"{index} - {self.first}"
+
+
 class Lowering:
     """The entries of nodes as text, for one schedule."""
 
@@ -55,6 +70,7 @@ class Lowering:
         self.stepped = stepped  # scalars that have another value each step
         self.drawn = drawn  # noise that the kernel draws itself
         self.buffers: dict[Expr, str] = {}
+        self.own: dict[Expr, Own] = {}  # buffers of which each thread touches its own part only
         self.arrays: list[Expr] = []  # constants that are arrays, in order of use
         self.scratch: dict[Expr, Callable[[Index], str]] = {}  # where a fused product's entries lie
         self.reads: list[tuple[Expr, Index]] = []
@@ -70,6 +86,20 @@ class Lowering:
             wish = node.op.name if isinstance(node.op, Leaf) else self.schedule.names.get(node, f"t{len(self.buffers)}")
             self.buffers[node] = self.names.fresh(wish)
         return self.buffers[node]
+
+    def memory(self, node: Expr) -> str:
+        """The name of the memory where stages find the entries of a buffer."""
+        return self.own[node].memory if node in self.own else self.buffer(node)
+
+    def room(self, node: Expr) -> Shape:
+        """The shape of that memory."""
+        return (*node.shape[:-1], self.own[node].width) if node in self.own else node.shape
+
+    def entry(self, node: Expr, index: Index) -> str:
+        """The place of an entry in that memory."""
+        if node in self.own:
+            index = (*index[:-1], self.own[node].within(index[-1]))
+        return position(self.room(node), index)
 
     def row(self, index: str, scope: Scope | None) -> str:
         """The row that a position of the batch stands for, looked up in the loop over positions, not further inside."""
@@ -91,7 +121,7 @@ class Lowering:
             return f"{self.buffer(node)}[step]"
         if node in self.gathered:
             index = (self.row(index[0], scope), *index[1:])
-        text = f"{self.buffer(node)}[{position(node.shape, index)}]"
+        text = f"{self.memory(node)}[{self.entry(node, index)}]"
         return f"({text} != 0)" if node.kind == BOOLEAN else text  # stored as bytes
 
     def draw(self, node: Expr, index: Index) -> str:

@@ -8,20 +8,24 @@ from __future__ import annotations
 import ctypes
 import math
 import time
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from functools import cached_property
+from typing import Any
 
 import numpy as np
 
-from symgrad.codegen import cache, native, tiles
+from symgrad.codegen import cache, native, peak, tiles
 from symgrad.codegen.background import awaited
+from symgrad.codegen.host import host, usable_cores
 from symgrad.codegen.multiply import BLOCK
 from symgrad.codegen.pool import Pool, interrupts_held
-from symgrad.codegen.program import Assembled, dtype_of
+from symgrad.codegen.program import PAGE, Assembled, dtype_of, grain
+from symgrad.codegen.runtime import share
 from symgrad.codegen.source import source
 from symgrad.errors import CompileError
 from symgrad.expression import sizes
 from symgrad.expression.node import Expr
+from symgrad.expression.ops import Leaf
 
 MEETING, RESULT = 64, 8  # numbers that the threads of a call share, and that each gives back
 _pool = Pool()
@@ -32,16 +36,26 @@ ENTRY = ctypes.CFUNCTYPE(
 
 def default_threads() -> int:
     """The processors this process may use, at most 8: networks of this size gain nothing from more."""
-    from symgrad.codegen.host import usable_cores
-
     return max(1, min(8, usable_cores()))
 
 
-def library() -> bool:
-    """Have the native library in memory; whether it came from the cache."""
+def library() -> tuple[dict[str, int], bool]:
+    """The addresses of the native library, which is put into memory; whether it came from the cache."""
     object_code, _, cached = cache.fetch(cache.key_of("native"), lambda: (native.build(), "native"))
-    native.load(object_code)
-    return cached
+    return native.load(object_code), cached
+
+
+def best_rate(dtype: str, threads: int, rounds: int = 2_000_000, repeats: int = 5) -> float:
+    """GFLOP/s that threads reach together with nothing but multiply-adds between registers, the best of a few runs."""
+    call = ctypes.CFUNCTYPE(None, ctypes.c_void_p, ctypes.c_int64)(library()[0][peak.symbol(dtype)])
+    target, best = host(), math.inf
+    values = apart(threads, peak.CHAINS * target.lanes(dtype), dtype)
+    values.fill(0.5)
+    for _ in range(repeats):
+        started = time.perf_counter()
+        _pool.run(lambda thread: call(values[thread].ctypes.data, rounds), threads)
+        best = min(best, time.perf_counter() - started)
+    return threads * peak.operations(target, dtype, rounds) / best / 1e9
 
 
 class Machine:
@@ -78,23 +92,31 @@ class Machine:
         if threads not in self._own:
             real = np.dtype(self.assembled.program.real)
             width = max(self.assembled.block, default=0)
-            work = np.empty((threads, tiles.WORK_BYTES // real.itemsize + 64), real)
-            block = np.empty((threads, BLOCK * width + 64), real)
+            work = apart(threads, tiles.WORK_BYTES // real.itemsize, real)
+            block = apart(threads, BLOCK * width, real)
             places = [(work[t].ctypes.data, block[t].ctypes.data) for t in range(threads)]
             self._own.setdefault(threads, ([work, block], places))  # the first of two callers wins: addresses stay good
         return self._own[threads][1]
 
     def run(self, values: Mapping[str, np.ndarray | int], threads: int) -> None:
         """Run the kernel over a table of sizes and arrays, by slot name; returns when every thread is done."""
-        slots = self.assembled.slots
+        slots, owned = self.assembled.slots, self.assembled.owned
         row = [0] * len(slots)
         for name, value in values.items():
-            if name in slots:
+            if name in slots and name not in owned:
                 row[slots[name].place] = value if isinstance(value, int) else value.ctypes.data
-        self.call(row, threads)
+        places = {leaf: row[slots[slot].place] for slot, leaf in self.assembled.inputs.items()}
+        own = {
+            slots[name].place: [part.ctypes.data for part in values[name]] if name in values else [places[node]]  # type: ignore[union-attr]
+            for name, node in owned.items()
+        }
+        self.call(row, threads, own)
 
-    def call(self, row: list[int], threads: int) -> None:
-        """Run the kernel over a row of sizes and addresses, in which the threads' own places are filled in here."""
+    def call(self, row: list[int], threads: int, owned: Mapping[int, Sequence[int]] | None = None) -> None:
+        """Run the kernel over a row of sizes and addresses, in which the threads' own places are filled in here.
+
+        `owned` has an address for each thread, by place.
+        """
         slots, width = self.assembled.slots, len(row)
         # Where the threads meet, what each gives back, and a row for each: one array, so that one address is asked for.
         block = np.zeros(MEETING + (RESULT + width) * threads, np.int64)
@@ -103,6 +125,8 @@ class Machine:
         row[slots["meeting"].place] = start
         for thread, (work, own) in enumerate(self.private(threads)):
             row[slots["work"].place], row[slots["block"].place] = work, own
+            for place_of_own, addresses in (owned or {}).items():
+                row[place_of_own] = addresses[thread]
             at = MEETING + RESULT * threads + thread * width
             block[at : at + width] = row
 
@@ -113,15 +137,35 @@ class Machine:
 
         _pool.run(enter, threads)
 
-    def temporaries(self, extents: Mapping[str, int]) -> dict[str, np.ndarray]:
-        """Fresh buffers for everything the kernel stores, flat."""
-        return {slot: np.empty(count, dtype) for slot, _, count, dtype in rooms(self.assembled, extents)}
+    def temporaries(self, extents: Mapping[str, int], threads: int) -> dict[str, np.ndarray]:
+        """Fresh buffers for everything the kernel stores: flat, or (threads, entries) where each has its own part.
+
+        One thread alone works in weights and state where they lie.
+        """
+        found = {slot: np.empty(count, dtype) for slot, _, count, dtype in rooms(self.assembled, extents)}
+        for slot, node in self.assembled.owned.items():
+            if threads > 1 or not isinstance(node.op, Leaf):
+                *outer, last = (sizes.bind(s, extents) for s in node.shape)
+                width = share(last, threads, 0, grain(last))[1]
+                count, dtype = math.prod(outer) * width, dtype_of(node, self.assembled.program.real)
+                found[slot] = apart(threads, count, dtype.rstrip("_"))
+        return found
 
     @cached_property
     def constants(self) -> dict[str, np.ndarray]:
         """The arrays that formulas hold, by slot, as the kernel takes them."""
         real = self.assembled.program.real
         return {s: flat(n.op.array, dtype_of(n, real)) for s, n in self.assembled.constants.items()}  # type: ignore[attr-defined]
+
+
+def apart(threads: int, count: int, dtype: Any) -> np.ndarray:
+    """Uninitialized memory for each thread, (threads, count): on pages of its own, with one between."""
+    size = count * np.dtype(dtype).itemsize
+    room = (-(-size // PAGE) + 1) * PAGE
+    memory = np.empty(threads * room + PAGE, np.uint8)
+    first = -memory.ctypes.data % PAGE
+    rows = memory[first : first + threads * room].reshape(threads, room)
+    return rows[:, :size].view(dtype)
 
 
 def rooms(assembled: Assembled, extents: Mapping[str, int]) -> Iterator[tuple[str, Expr, int, str]]:

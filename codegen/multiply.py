@@ -10,10 +10,10 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 from symgrad.codegen.loops import Call, Let, Loop, Store
-from symgrad.codegen.lower import Scope
+from symgrad.codegen.lower import Own, Scope
 from symgrad.codegen.names import product_text, size_text
 from symgrad.codegen.products import Grouped, as_product, entries, grouped, strides_of
-from symgrad.codegen.views import View, row_strides, view
+from symgrad.codegen.views import View, base_of, row_strides, view
 from symgrad.expression.node import Expr
 from symgrad.expression.ops import Constant, Contraction
 from symgrad.expression.sizes import Size
@@ -33,9 +33,13 @@ class Operand:
     buffer: str
     view: View
     strides: dict[int, Size]
+    own: Own | None = None
+    last: int | None = None  # the index along the axis of which threads have parts of their own
 
     def start(self, at: Mapping[int, str]) -> str:
         """The position of the entry at some indices, the others 0."""
+        if self.own is not None and self.last is not None:
+            at = {i: self.own.within(name) if i == self.last else name for i, name in at.items()}
         terms = [product_text([wrapped(name), stride(self.strides[i])]) for i, name in at.items() if i in self.strides]
         offset = self.view.offset
         fixed = [] if isinstance(offset, int) and offset == 0 else [size_text(offset)]
@@ -68,7 +72,8 @@ class Multiplication:
 
     def _operand(self, side: int) -> Operand:
         argument, indices, lowering = self.node.args[side], self.op.inputs[side], self.builder.lowering
-        found = view(argument)
+        base = base_of(argument)
+        found, own = view(argument, lowering.room(base)), lowering.own.get(base)
         if isinstance(found.base.op, Constant):
             lowering.constant(found.base, ("0",) * found.base.ndim, Scope([]))
         axes: list[str] = [""] * found.base.ndim
@@ -76,7 +81,8 @@ class Multiplication:
             if axis is not None and index in self.op.output:
                 axes[axis] = f"@{self.op.output.index(index)}"
         lowering.reads.append((found.base, tuple(axes)))
-        return Operand(lowering.buffer(found.base), found, strides_of(found, indices))
+        last = next((i for i, axis in zip(indices, found.axes, strict=True) if axis == base.ndim - 1), None)
+        return Operand(lowering.memory(base), found, strides_of(found, indices), own, last)
 
     def bounds(self, group: Sequence[int]) -> Bounds:
         """From where to where this thread goes through a group of output indices, taken as one."""
@@ -141,13 +147,15 @@ def products(builder: Builder, node: Expr) -> None:
         summed, scope = work.loops(scope)
     at, scope = work.batch(scope)
     rows, columns = work.bounds(work.groups.rows), work.bounds(work.groups.columns)
-    strides = dict(zip(work.op.output, row_strides(node.shape), strict=True))
+    lowering = builder.lowering
+    strides = dict(zip(work.op.output, row_strides(lowering.room(node)), strict=True))
     row_stride = stride(strides[work.groups.rows[-1]])
     terms = [product_text([wrapped(name), stride(strides[i])]) for i, name in at.items()]
     terms += [product_text([wrapped(rows[0]), row_stride])] if rows[0] != "0" else []
-    terms += [columns[0]] if columns[0] != "0" else []
+    first = lowering.own[node].within(columns[0]) if node in lowering.own else columns[0]
+    terms += [first] if first != "0" else []
     start = " + ".join(t for t in terms if t != "0") or "0"
-    work.call(at | summed, rows, columns, (builder.lowering.buffer(node), start, row_stride), scope)
+    work.call(at | summed, rows, columns, (lowering.memory(node), start, row_stride), scope)
 
 
 def fused_product(builder: Builder, node: Expr) -> None:

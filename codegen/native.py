@@ -15,6 +15,8 @@ from llvmlite import ir
 
 from symgrad.codegen.emit import FLOATS
 from symgrad.codegen.host import Host, host, initialize_llvm
+from symgrad.codegen.peak import add_peak
+from symgrad.codegen.peak import symbol as peak_symbol
 from symgrad.codegen.threads import (
     BARRIER,
     FLUSH,
@@ -27,8 +29,8 @@ from symgrad.codegen.threads import (
 )
 from symgrad.codegen.tiles import add_matmul, matmul_twin, symbol
 
-SYMBOLS = (*(symbol(dtype) for dtype in FLOATS), BARRIER, FLUSH, RESTORE)
-SOURCES = ("emit.py", "host.py", "native.py", "panels.py", "registers.py", "threads.py", "tiles.py")
+SYMBOLS = (*(name(dtype) for dtype in FLOATS for name in (symbol, peak_symbol)), BARRIER, FLUSH, RESTORE)
+SOURCES = ("emit.py", "host.py", "native.py", "panels.py", "peak.py", "registers.py", "threads.py", "tiles.py")
 
 # What generated source calls when it runs unjitted, by the names of `intrinsics.INTRINSICS`.
 TWINS: dict[str, Callable[..., object]] = {
@@ -54,6 +56,7 @@ def intermediate(target: Host) -> ir.Module:
     module.triple = target.triple
     for dtype in FLOATS:
         add_matmul(module, target, dtype)
+        add_peak(module, target, dtype)
     add_barrier(module)
     add_denormals(module)
     return module

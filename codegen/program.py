@@ -9,20 +9,24 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import dataclass, field
 
+import numpy as np
+
 from symgrad.codegen.blocks import BARRIER, Blocks, Lowered
 from symgrad.codegen.loops import Call, Let, Note, Program, Slot, Statement
-from symgrad.codegen.lower import Lowering
+from symgrad.codegen.lower import Lowering, Own
 from symgrad.codegen.names import size_text
 from symgrad.codegen.schedule import Schedule, Stage
-from symgrad.codegen.sharding import Part, choose, place_barriers
+from symgrad.codegen.sharding import Part, choose, place_barriers, private
 from symgrad.codegen.stages import Builder
+from symgrad.codegen.views import plain_view
 from symgrad.expression import sizes
 from symgrad.expression.node import Expr, topological
 from symgrad.expression.ops import Constant, Extent, Leaf, Variable
 from symgrad.expression.scalars import BOOLEAN, INTEGER, REAL
 from symgrad.expression.sizes import Size
 
-LANES = 16  # a thread's part of the last axis is a multiple of this
+LANES = 16  # a thread's part of a long axis is a multiple of this
+PAGE = 4096  # bytes; cores read ahead up to the end of one
 
 
 @dataclass
@@ -36,6 +40,7 @@ class Assembled:
     inputs: dict[str, Expr]  # slot name -> leaf
     constants: dict[str, Expr]
     temporaries: dict[str, Expr]
+    owned: dict[str, Expr]  # what each thread has memory of its own for, for its part of the last axis
     sizes: tuple[str, ...]
     scalars: tuple[str, ...] = ()  # outputs kept for every step of a training kernel
     rows: tuple[str, ...] = ()  # outputs kept for every row of a training kernel
@@ -50,6 +55,11 @@ def dtype_of(node: Expr, real: str) -> str:
     if isinstance(node.op, Variable) and node.op.dtype:
         return "bool_" if node.op.dtype == "bool" else node.op.dtype
     return {INTEGER: "int64", BOOLEAN: "bool_"}.get(node.kind, real)
+
+
+def grain(size: Size) -> int:
+    """What threads' parts of an axis are multiples of."""
+    return LANES if isinstance(size, int) and size >= 4 * LANES else 1
 
 
 def describe(stage: Stage, schedule: Schedule) -> str:
@@ -81,18 +91,38 @@ class Assembler:
         self.schedule, self.real = schedule, real
         self.given = (schedule, gathered, stepped, drawn)
         self.lowering = Lowering(*self.given)
-        self.ranges: dict[tuple[str, bool], tuple[str, str]] = {}
+        self.ranges: dict[tuple[str, int], tuple[str, str]] = {}
+        self.widths: dict[str, tuple[str, str]] = {}  # of parts that have memory of their own: from where to where
         self.blocks = Blocks()
         self.computes: dict[str, list[list[Lowered]]] = {}  # what each block is called for
         self.joining = True  # not where every stage's time is taken
 
     def range_of(self, size: Size) -> tuple[str, str]:
         """The names of where a thread's part of an axis begins and ends; equal sizes are cut alike everywhere."""
-        key = (size_text(size), isinstance(size, int) and size >= 4 * LANES)
+        key = (size_text(size), grain(size))
         if key not in self.ranges:
             stem = f"n{size}" if isinstance(size, int) else str(size) if isinstance(size, str) else "extent"
             self.ranges[key] = (self.lowering.names.fresh(f"{stem}_from"), self.lowering.names.fresh(f"{stem}_to"))
         return self.ranges[key]
+
+    def take_over(self, parts: Sequence[Part]) -> None:
+        """Give the threads memory of their own for their parts of buffers that nobody else touches.
+
+        Not for weights and state whose rows are longer than what cores read ahead: these are moved in and out of it.
+        """
+        outside = {plain_view(e) for e in self.schedule.outputs.values()}  # are looked at as a whole
+        longest = 2 * PAGE // np.dtype(self.real).itemsize
+        for node in private(parts):
+            if node in outside or (isinstance(node.op, Leaf) and sizes.bind(node.shape[-1], {}) >= longest):
+                continue
+            first, last = self.range_of(node.shape[-1])
+            width = next((w for w, ends in self.widths.items() if ends == (first, last)), "")
+            if not width:
+                width = self.lowering.names.fresh(first.removesuffix("_from") + "_width")
+                self.widths[width] = first, last
+            name = self.lowering.buffer(node)
+            memory = self.lowering.names.fresh(f"own_{name}") if isinstance(node.op, Leaf) else name
+            self.lowering.own[node] = Own(memory, first, width)
 
     def parts(self) -> list[Part]:
         """Every stage with its reads, then its owner and its barrier."""
@@ -122,7 +152,7 @@ class Assembler:
     ) -> list[tuple[bool, list[Statement]]]:
         """Every stage as a call of its block, after the barrier; equal stages call one block."""
         kinds = dict(self.listed(extra, batch))
-        kinds |= {name: "size" for names in self.ranges.values() for name in names}
+        kinds |= {name: "size" for names in (*self.ranges.values(), self.widths) for name in names}
         kinds |= dict.fromkeys(("thread", "threads", "step", "first", *([size_text(batch)] if batch else [])), "size")
         blocks = []
         for group in self.blocks.grouped(stages, kinds) if self.joining else [[stage] for stage in stages]:
@@ -141,14 +171,15 @@ class Assembler:
         assert len({name for name, _ in found}) == len(found), lowering.names
         return [*found, ("meeting", "int64"), ("work", self.real), ("block", self.real)]
 
-    def arrays(self) -> tuple[dict[str, Expr], dict[str, Expr], dict[str, Expr]]:
-        """Inputs, constants and temporary buffers by name."""
+    def arrays(self) -> tuple[dict[str, Expr], dict[str, Expr], dict[str, Expr], dict[str, Expr]]:
+        """Inputs, constants, temporary buffers and the threads' own memory by name."""
         lowering, schedule = self.lowering, self.schedule
         given = [leaf for leaf in schedule.inputs.values() if leaf not in lowering.drawn]
         inputs = {lowering.buffer(leaf): leaf for leaf in given}
         constants = {lowering.buffer(node): node for node in lowering.arrays}
-        temporaries = {b: n for n, b in lowering.buffers.items() if not isinstance(n.op, Leaf | Constant)}
-        return inputs, constants, temporaries
+        shared = {n: b for n, b in lowering.buffers.items() if n not in lowering.own}
+        temporaries = {b: n for n, b in shared.items() if not isinstance(n.op, Leaf | Constant)}
+        return inputs, constants, temporaries, {own.memory: node for node, own in lowering.own.items()}
 
     def sizes(self, batch: str = "") -> list[str]:
         """The named sizes that a kernel is given."""
@@ -164,10 +195,14 @@ class Assembler:
         crossing = f", about {part.crossing:,} bytes cross cores" if part.crossing else ""
         return f"each thread owns a part of axis {part.split} ({size_text(part.stage.shape[part.split])}){crossing}"
 
-    def range_lines(self) -> list[Statement]:
-        """Where each thread's parts begin and end."""
-        return [Let(", ".join(names), f"share({size}, threads, thread, {LANES if grained else 1})")
-                for (size, grained), names in self.ranges.items()]  # fmt: skip
+    def range_lines(self) -> tuple[list[Statement], list[Statement]]:
+        """Where each thread's parts begin and end: of axes whose size is a number, then of those with a name."""
+        numbers: list[Statement] = []
+        names: list[Statement] = []
+        for (size, multiple), ends in self.ranges.items():
+            share = Let(", ".join(ends), f"share({size}, threads, thread, {multiple})")
+            (numbers if size.isdecimal() else names).append(share)
+        return numbers + [Let(width, f"{last} - {first}") for width, (first, last) in self.widths.items()], names
 
 
 def assemble(schedule: Schedule, real: str, name: str) -> Assembled:
@@ -175,7 +210,8 @@ def assemble(schedule: Schedule, real: str, name: str) -> Assembled:
     assembler = Assembler(schedule, real)
     parts = assembler.parts()
     blocks = assembler.called(assembler.stages(parts), [])
-    body = assembler.range_lines() + [s for _, block in blocks for s in block]
+    numbers, names = assembler.range_lines()
+    body = numbers + names + [s for _, block in blocks for s in block]
     return finish(assembler, parts, body, name, [])
 
 
@@ -189,7 +225,7 @@ def finish(
 ) -> Assembled:
     """The program with its table of slots: sizes, arrays, what every thread has of its own."""
     lowering, schedule = assembler.lowering, assembler.schedule
-    inputs, constants, temporaries = assembler.arrays()
+    inputs, constants, temporaries, owned = assembler.arrays()
     listed = assembler.listed(extra, batch)
     slots = [Slot(slot, kind, place) for place, (slot, kind) in enumerate(listed)]
     state = lowering.names.fresh("denormals")
@@ -198,5 +234,5 @@ def finish(
     widths = tuple(p.stage.product.shape[-1] for p in parts if p.stage.product is not None)
     return Assembled(
         program, schedule, parts, {s.name: s for s in slots}, inputs, constants, temporaries,
-        tuple(assembler.sizes(batch)), computes=assembler.computes, block=widths,
+        owned, tuple(assembler.sizes(batch)), computes=assembler.computes, block=widths,
     )  # fmt: skip

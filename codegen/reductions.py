@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING
 from symgrad.codegen import scalar_text
 from symgrad.codegen.loops import Let, Store
 from symgrad.codegen.lower import Scope
-from symgrad.codegen.names import Index, position
+from symgrad.codegen.names import Index
 from symgrad.expression import ops
 from symgrad.expression.node import Expr
 from symgrad.expression.scalars import REAL
@@ -108,7 +108,7 @@ def softmax(builder: Builder, node: Expr) -> None:
         builder.store(node, None, index, raised),
     ]
     index, inner = inside(scope)
-    buffer, place = builder.lowering.buffer(node), position(node.shape, index)
+    buffer, place = builder.lowering.memory(node), builder.lowering.entry(node, index)
     inner.body.append(Store(buffer, place, f"{buffer}[{place}] / {total}"))
 
 

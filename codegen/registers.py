@@ -6,7 +6,7 @@ not know about blocks and panels.
 
 from llvmlite import ir  # type: ignore[import-untyped]
 
-from symgrad.codegen.emit import BIT, I64, VOID, Vector, define, element, external, number
+from symgrad.codegen.emit import BIT, I64, VOID, Vector, define, element, number
 
 
 class RegisterTile:
@@ -102,16 +102,9 @@ class RegisterTile:
         for r, value in enumerate(a_values):
             everywhere = vector.broadcast(builder, value)
             for v, b_value in enumerate(b_values):
-                updated.append(self.multiply_add(everywhere, b_value, totals[r * self.vectors + v]))
+                total = totals[r * self.vectors + v]
+                updated.append(vector.multiply_add(builder, everywhere, b_value, total, self.has_fma))
         return updated
-
-    def multiply_add(self, first: ir.Value, second: ir.Value, total: ir.Value) -> ir.Value:
-        """first · second + total, in one rounding where the processor can (elsewhere LLVM would call the C library)."""
-        if not self.has_fma:
-            return self.builder.fadd(self.builder.fmul(first, second), total)
-        kind = ir.FunctionType(self.vector.type, [self.vector.type] * 3)
-        fma = external(self.builder.module, f"llvm.fma.{self.vector.overload}", kind)
-        return self.builder.call(fma, [first, second, total])
 
     def emit_finish(self, start: list[ir.Value], totals: list[ir.Value]) -> None:
         """Store the tile."""

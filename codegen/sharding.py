@@ -157,6 +157,28 @@ def place_barriers(parts: Sequence[Part]) -> None:
             read.setdefault(buffer, []).append((part, axes))
 
 
+def private(parts: Sequence[Part]) -> list[Expr]:
+    """The buffers whose last axis threads divide and of which none ever touches another's part.
+
+    A row of such a buffer lies in several threads' parts. A core that reads ahead along it fetches what another core is
+    about to write, so that these lines go back and forth: with memory for each part this does not happen.
+    """
+    touched: dict[Expr, list[tuple[int | None, tuple[int | None, ...]]]] = {}
+    for part in parts:
+        for buffer in part.writes:
+            touched.setdefault(buffer, []).append((part.split, tuple(range(buffer.ndim))))
+    for part in parts:
+        for buffer, axes in part.reads:
+            if buffer in touched:
+                touched[buffer].append((part.split, axes))
+    return [
+        buffer
+        for buffer, found in touched.items()
+        if buffer.ndim > 1 and isinstance(buffer.shape[-1], int)
+        if all(split is not None and _same_thread(buffer.ndim - 1, axes, split) for split, axes in found)
+    ]
+
+
 def _same_thread(owner: int | None, axes: tuple[int | None, ...], split: int | None) -> bool:
     """Whether a thread touches only entries it owns; the ranges of equal sizes are cut alike."""
     if owner is None or split is None:

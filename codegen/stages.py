@@ -16,7 +16,7 @@ from symgrad.codegen import matrices, reductions, scalar_text, spreading
 from symgrad.codegen.loops import If, Let, Loop, Statement, Store
 from symgrad.codegen.lower import Lowering, Scope, as_kind
 from symgrad.codegen.multiply import fused_product, products
-from symgrad.codegen.names import Index, position, size_text
+from symgrad.codegen.names import Index, size_text
 from symgrad.codegen.products import as_product
 from symgrad.codegen.schedule import Stage, is_heavy
 from symgrad.codegen.views import is_permutation
@@ -99,7 +99,7 @@ class Builder:
         buffer = target if target is not None else node
         if node.kind == BOOLEAN:
             text = f"(1 if {text} else 0)"  # stored as bytes
-        return Store(self.lowering.buffer(buffer), position(node.shape, index), text, add)
+        return Store(self.lowering.memory(buffer), self.lowering.entry(buffer, index), text, add)
 
     def entrywise(self) -> None:
         """One loop nest that computes every node of the stage, then stores them: reads come before writes."""

@@ -9,9 +9,10 @@ from collections.abc import Mapping, Sequence
 
 from symgrad.codegen.blocks import Lowered
 from symgrad.codegen.loops import Call, If, Let, Loop, Note, Statement, Store
-from symgrad.codegen.names import size_text
+from symgrad.codegen.names import position, size_text
 from symgrad.codegen.program import Assembled, Assembler, finish
 from symgrad.codegen.schedule import make_schedule
+from symgrad.codegen.sharding import Part
 from symgrad.codegen.views import is_permutation
 from symgrad.expression.node import Expr, leaves, make
 from symgrad.expression.ops import Cast, Constant, Extent, Leaf, Named, Noise, Variable
@@ -46,6 +47,7 @@ def assemble_training(
     assembler = Assembler(schedule, real, gathered, frozenset(stepped), drawn)
     parts = assembler.parts()
     assembler.joining = not timed
+    assembler.take_over(parts)
     stages = assembler.stages(parts)
     kept_scalars = [n for n, e in schedule.outputs.items() if not e.shape]
     kept_rows = [n for n, e in schedule.outputs.items() if e.shape[:1] == (batch,)]
@@ -57,11 +59,13 @@ def assemble_training(
     blocks = assembler.called(stages, extra, batch)
     if timed:
         blocks = [(training, clocked(block, number, len(blocks))) for number, (training, block) in enumerate(blocks)]
+    before, after = (assembler.called(_moved(assembler, parts, back), extra, batch) for back in (False, True))
+    numbers, names = assembler.range_lines()
     loop = Loop("step", "first_step", "last_step")
     loop.body += [
         Let("first", "step*batch_size"),
         Let(size_text(batch), "min(batch_size, total_rows - first)"),
-        *assembler.range_lines(),
+        *names,
     ]
     loop.body += [s for training, block in blocks if not training for s in block]
     loop.body += [s for _, block in assembler.called(keeping, extra, batch) for s in block]
@@ -69,9 +73,39 @@ def assemble_training(
     if backward:
         loop.body.append(If("training != 0", backward))
     loop.body.append(Call("barrier", ("meeting", "threads")))
-    result = finish(assembler, parts, [loop], name, extra, batch)
+    body = [*numbers, *_where_shared(before), loop, *_where_shared(after)]
+    result = finish(assembler, parts, body, name, extra, batch)
     result.scalars, result.rows = tuple(kept_scalars), tuple(kept_rows)
     return result
+
+
+def _moved(assembler: Assembler, parts: Sequence[Part], back: bool) -> list[Lowered]:
+    """Each thread's part of weights and state into memory of its own; `back`, to where the caller has them."""
+    lowering = assembler.lowering
+    forward = {buffer for part in parts if not part.stage.only_training for buffer, _ in part.reads}
+    found = []
+    for leaf, own in lowering.own.items():
+        if not isinstance(leaf.op, Leaf):
+            continue
+        index = tuple(lowering.names.fresh("ijklpq"[axis % 6]) for axis in range(leaf.ndim))
+        ends = assembler.range_of(leaf.shape[-1])
+        given, mine = (lowering.buffer(leaf), position(leaf.shape, index)), (own.memory, lowering.entry(leaf, index))
+        (goal, place), (source, entry) = (given, mine) if back else (mine, given)
+        body: list[Statement] = [Store(goal, place, f"{source}[{entry}]")]
+        for name, size in reversed(list(zip(index, leaf.shape, strict=True))):
+            start, stop = ends if name == index[-1] else ("0", size_text(size))
+            body = [Loop(name, start, stop, body)]
+        note = f"{leaf.name} back from the threads' own memory" if back else f"each thread's part of {leaf.name}"
+        found.append(Lowered(back or leaf not in forward, False, [Note(note), *body]))
+    return found
+
+
+def _where_shared(blocks: Sequence[tuple[bool, list[Statement]]]) -> list[Statement]:
+    """Blocks that only several threads need: one alone works where the caller has weights and state."""
+    always = [s for training, block in blocks if not training for s in block]
+    training = [s for training, block in blocks if training for s in block]
+    body = [*always, *([If("training != 0", training)] if training else [])]
+    return [If("threads > 1", body)] if body else []
 
 
 def clocked(block: list[Statement], number: int, count: int) -> list[Statement]:

@@ -77,19 +77,20 @@ def row_strides(shape: Shape) -> tuple[Size, ...]:
     return tuple(strides)
 
 
-def view(node: Expr) -> View:
-    """The node as a view of its base."""
+def view(node: Expr, room: Shape | None = None) -> View:
+    """The node as a view of its base, which lies in memory of its own shape or of another, narrower one."""
     chain = []
     while _looks(node):
         chain.append(node)
         node = node.args[0]
-    found = View(node, 0, row_strides(node.shape), tuple(range(node.ndim)))
+    room = node.shape if room is None else room
+    found = View(node, 0, row_strides(room), tuple(range(node.ndim)))
     for looking in reversed(chain):
-        found = _through(looking, found)
+        found = _through(looking, found, room)
     return found
 
 
-def _through(node: Expr, below: View) -> View:
+def _through(node: Expr, below: View, room: Shape) -> View:
     op, strides, axes = node.op, list(below.strides), list(below.axes)
     if isinstance(op, Contraction):
         place = [op.inputs[0].index(i) for i in op.output]
@@ -101,7 +102,7 @@ def _through(node: Expr, below: View) -> View:
                 break
             same += 1
         kept = tuple(a if a < same else None for a in range(node.ndim))
-        return View(below.base, 0, row_strides(node.shape), kept)
+        return View(below.base, 0, row_strides((*room[:same], *node.shape[same:])), kept)
     if isinstance(op, ops.Slice):
         offset = sizes.total([below.offset, sizes.times((op.start, strides[op.axis]))])
         whole = op.step == 1 and isinstance(op.start, int) and op.start == 0

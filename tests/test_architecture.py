@@ -46,8 +46,8 @@ STAGES = {
     "reductions": "scalar_text names lower loops schedule stages", "spreading": "names lower loops",
     "matrices": "scalar_text names lower loops", "multiply": "names lower loops products views",
     "stages": "scalar_text names lower loops products schedule reductions spreading matrices multiply views",
-    "program": "blocks names loops lower schedule sharding stages",
-    "stepping": "blocks names loops schedule program views",
+    "program": "blocks names loops lower schedule sharding stages views",
+    "stepping": "blocks names loops schedule sharding program views",
 }  # fmt: skip
 
 

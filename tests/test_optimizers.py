@@ -9,6 +9,7 @@ import pytest
 
 import symgrad as sg
 from symgrad.expression.node import leaves
+from symgrad.expression.ops import Leaf
 from symgrad.training import fit as loop
 from symgrad.training import optimizers
 from symgrad.training.clipping import clipped
@@ -202,10 +203,10 @@ def test_clipping_by_the_norm_of_all_gradients(bound):
     assert_same(weights, by_torch("momentum", gradients, 0.01, clip=clip), 1e-6)
 
 
-def network(**training) -> sg.Model:
+def network(hidden: int = 5, **training) -> sg.Model:
     x, y = sg.variable("x", ("N", 4)), sg.labels("y", ("N",), classes=3)
-    W1, b1 = sg.parameter("W1", (4, 5)), sg.parameter("b1", (5,))
-    W2, k = sg.parameter("W2", (5, 3)), sg.parameter("k", (), init=sg.ones)
+    W1, b1 = sg.parameter("W1", (4, hidden)), sg.parameter("b1", (hidden,))
+    W2, k = sg.parameter("W2", (hidden, 3)), sg.parameter("k", (), init=sg.ones)
     z = (sg.tanh(x @ W1 + b1 + k).named("h") @ W2).named("z")
     options = {"batch_size": 20, "epochs": 2, "dtype": "float64"} | training
     return sg.Model([x], [y], sg.softmax(z), sg.softmax_cross_entropy(z, y), [sg.accuracy], sg.Training(**options))
@@ -244,6 +245,26 @@ def test_a_compiled_network_is_the_interpreted_one(name, clip):
     expected = interpreted(model, x, y)
     model.fit(x, y)
     assert_same(model.weights, expected, 1e-9)
+
+
+@pytest.mark.parametrize("hidden", [1, 16, 64, 70, 130, 1024])
+def test_threads_that_work_in_memory_of_their_own(hidden):
+    """Parts that are empty, uneven or whole, in slices of a step and of many, and rows too long to be moved."""
+    random = np.random.default_rng(hidden)
+    x, y = random.normal(size=(60, 4)), random.integers(0, 3, 60)
+    model = network(hidden, batch_size=15, optimizer=sg.rmsprop(0.01))
+    model.initialize(0)
+    start, expected = {n: w.copy() for n, w in model.weights.items()}, interpreted(model, x, y)
+    owned = {node.name for node in Plan(model).program.owned.values() if isinstance(node.op, Leaf)}
+    assert owned == {1: {"W2_s"}, 1024: set()}.get(hidden, {"W1", "W1_s"})
+    for threads in (1, 2, 3, 4, 9):
+        model.compile(threads=threads)
+        model.weights = {n: w.copy() for n, w in start.items()}
+        model.fit(x, y)
+        assert_same(model.weights, expected, 1e-9)
+        program, buffers = model.steps.machine.assembled, model.steps.buffers(15)
+        held = {program.owned[s]: b.size for s, b in buffers.items() if s in program.owned}
+        assert all(size >= math.prod(s if s != "N" else 15 for s in n.shape) for n, size in held.items())
 
 
 def test_clipping_and_decay_stand_in_the_source():

@@ -15,6 +15,7 @@ from symgrad.codegen.schedule import Schedule, Stage
 from symgrad.codegen.source import block_source, entry_source, statements
 from symgrad.expression import sizes
 from symgrad.expression.node import Expr
+from symgrad.expression.ops import Leaf
 from symgrad.formulas.html import html
 from symgrad.formulas.matrix import MatrixNotation
 from symgrad.formulas.tree import Symbol
@@ -36,13 +37,14 @@ def code_section(model: Model) -> Section:
         if len(stages) > ALIKE:
             left.append(paragraph(f"and {len(stages) - ALIKE} more of the same form", "quiet"))
         if not stages:
-            head, kept = text.startswith("def block"), "kept_" in text and not text.startswith("def")
-            remark = "kept for the caller" if kept else "a function of" if head else "calls the functions in order"
-            left = [paragraph(remark, "quiet")]
+            head, note = text.startswith("def block"), text.partition("\n")[0].lstrip("# ")
+            entry = "calls the functions in order" if text.startswith("def") else note
+            left = [paragraph("a function of" if head else entry, "quiet")]
         pairs.append(f'<div class="pair"><div>{"".join(map(wide, left))}</div>{code(text)}</div>')
     about = (
         "The functions that are compiled and train the model, block by block; t1, t2 … are values that have no name in "
-        "the formulas. Every thread runs them; each owns a part of an axis and waits for the others at a barrier."
+        "the formulas. Every thread runs them; each owns a part of an axis and waits for the others at a barrier. "
+        "Where none touches another's columns of a weight, each has its own in memory of its own (own_W1 …)."
     )
     return Section("code", "Generated code", (paragraph(about), *pairs))
 
@@ -61,9 +63,10 @@ def cut(program: Assembled) -> list[tuple[list[Stage], str]]:
 
 
 def _symbols(program: Assembled) -> dict[Expr, Symbol]:
-    """What the code calls each tensor that it stores."""
+    """What the code calls each tensor that it stores; weights and state keep their names."""
     named = set(program.schedule.names.values())
-    return {node: Symbol(name, plain=name not in named) for name, node in program.temporaries.items()}
+    stored = {**program.temporaries, **program.owned}
+    return {n: Symbol(name, plain=name not in named) for name, n in stored.items() if not isinstance(n.op, Leaf)}
 
 
 def _formulas(stage: Stage, schedule: Schedule, symbols: dict[Expr, Symbol]) -> Iterator[str]:

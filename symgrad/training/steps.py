@@ -152,7 +152,7 @@ class Steps:
         machine = machine or self.machine
         held, found = self._buffers.get(id(machine), (0, {}))
         if held < batch_size:
-            found = machine.temporaries({self.model.batch: batch_size})
+            found = machine.temporaries({self.model.batch: batch_size}, self.threads)
             self._buffers[id(machine)] = (batch_size, found)
         return found
 

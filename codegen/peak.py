@@ -1,0 +1,49 @@
+"""What the processor can do at best: multiply-adds between registers and nothing else, as LLVM IR.
+
+    symgrad_peak_f32(values, rounds)
+
+and _f64. CHAINS sums go on in vector registers, `rounds` times one multiply-add each, and are stored in `values`, which
+holds CHAINS vectors. Products are judged beside it.
+"""
+
+from llvmlite import ir  # type: ignore[import-untyped]
+
+from symgrad.codegen.emit import I64, SUFFIX, VOID, Vector, define, element, number
+from symgrad.codegen.host import Host
+
+CHAINS = 12  # enough for two units of latency 4 or 5, and with two factors no more than 16 registers
+
+
+def symbol(dtype: str) -> str:
+    """The exported name for "float32" or "float64"."""
+    return f"symgrad_peak_{SUFFIX[dtype]}"
+
+
+def operations(host: Host, dtype: str, rounds: int) -> int:
+    """Floating-point operations of a call: a multiply-add is two."""
+    return 2 * CHAINS * host.lanes(dtype) * rounds
+
+
+def add_peak(module: ir.Module, host: Host, dtype: str) -> None:
+    """Define `symgrad_peak_*` for one dtype."""
+    vector = Vector(dtype, host.lanes(dtype))
+    parameters = [("values", vector.scalar.as_pointer()), ("rounds", I64)]
+    function, builder = define(module, symbol(dtype), VOID, parameters, internal=False)
+    values, rounds = function.args
+    cells = [element(builder, values, (number(i), number(vector.lanes))) for i in range(CHAINS)]
+    start = [vector.load(builder, cell) for cell in cells]
+    before, body, done = builder.block, *(builder.append_basic_block(name) for name in ("round", "done"))
+    builder.branch(body)
+    builder.position_at_end(body)
+    count = builder.phi(I64, "count")
+    sums = [builder.phi(vector.type) for _ in cells]
+    updated = [vector.multiply_add(builder, start[0], start[1], total, host.has_fma) for total in sums]
+    following = builder.add(count, number(1))
+    for phi, first, last in [(count, number(0), following), *zip(sums, start, updated, strict=True)]:
+        phi.add_incoming(first, before)
+        phi.add_incoming(last, body)
+    builder.cbranch(builder.icmp_signed("<", following, rounds), body, done)
+    builder.position_at_end(done)
+    for cell, total in zip(cells, updated, strict=True):
+        vector.store(builder, total, cell)
+    builder.ret_void()
