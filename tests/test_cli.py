@@ -323,10 +323,14 @@ def test_check_compares_formula_interpreter_and_kernel():
 
 
 def test_profile_takes_a_step_apart():
-    facts = json.loads(run("profile", "softmax-regression", "--threads", 1, "--json").stdout)
+    facts = json.loads(run("profile", "softmax-regression", "--threads", 1, "--batch-size", 50, "--json").stdout)
     product = next(row for row in facts["rows"] if "@ W (N, 10)" in row["formula"])
-    assert product["flops"] == 2 * 128 * 784 * 10 and facts["step"] > 0 and facts["memory"] > 47_000_000
+    assert product["flops"] == 2 * 50 * 784 * 10 and facts["step"] > 0 and facts["memory"] > 47_000_000
     assert 0.9 < sum(row["share"] for row in facts["rows"]) <= 1
+    assert 0 < product["flops"] / product["microseconds"] / 1e3 < facts["peak"]  # nothing beats multiply-adds alone
+    table = run("profile", "softmax-regression", "--batch-size", "full").stdout
+    assert "of peak" in table and "a step of 60000 rows" in table
+    assert "--batch-size is a whole number" in run("profile", "softmax-regression", "--batch-size", 0, check=False).stderr
 
 
 def test_the_chain_rule_and_values_on_the_command_line():

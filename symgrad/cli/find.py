@@ -1,4 +1,4 @@
-"""Models and checkpoints by what a person types: a shipped name, a Python file, a run's folder."""
+"""Models, checkpoints and batches by what a person types: a shipped name, a Python file, a run's folder, a number."""
 
 from __future__ import annotations
 
@@ -24,6 +24,15 @@ def shipped() -> dict[str, str]:
     """The names of the models that ship, with their modules."""
     found = (m.name for m in pkgutil.iter_modules(symgrad.models.__path__))
     return {name.replace("_", "-"): f"symgrad.models.{name}" for name in sorted(found)}
+
+
+def step_rows(batch_size: str | None, rows: int) -> int | None:
+    """The rows of a step out of so many. Raises ConfigurationError."""
+    if batch_size is None or batch_size == "full":
+        return rows if batch_size else None
+    if not (batch_size.isdigit() and int(batch_size) > 0):
+        raise ConfigurationError(f"--batch-size is a whole number from 1 on, or full; not {batch_size!r}")
+    return int(batch_size)
 
 
 def _function(name: str) -> tuple[Callable[..., Any], str, str]:

@@ -51,26 +51,30 @@ def source_command(name: str, parameters: Sequence[str], as_json: bool, **change
 
 
 def profile_command(
-    name: str, parameters: Sequence[str], source: str | None, threads: int | None, as_json: bool
+    name: str, parameters: Sequence[str], source: str | None, batch: str | None, threads: int | None, as_json: bool
 ) -> None:
     """A training step taken apart."""
     from symgrad import data
     from symgrad.training.profile import profile
 
     model = find.find_model(name, parameters)
-    model.threads = threads
     dataset = data.load(source)
+    model.compile(batch_size=find.step_rows(batch, len(dataset.x_train)), threads=threads)
     found = profile(model, dataset.x_train, dataset.y_train)
     if as_json:
         show_json({"model": model.name, **dataclasses.asdict(found)})
         return
-    print(f"{'µs':>9} {'share':>6} {'GFLOP/s':>8} {'bytes':>11}  formula")
+    print(f"{'µs':>9} {'share':>6} {'GFLOP/s':>8} {'of peak':>7} {'bytes':>11}  formula")
     for row in found.rows:
         formula = textwrap.shorten(row.formula, 60, placeholder=" …")
-        print(f"{row.microseconds:9.1f} {row.share:6.1%} {row.rate:8.1f} {row.bytes:11,}  {formula}")
+        print(
+            f"{row.microseconds:9.1f} {row.share:6.1%} {row.rate:8.1f} {row.rate / found.peak:7.1%} "
+            f"{row.bytes:11,}  {formula}"
+        )
     print(f"{found.waiting:9.1f} {found.waiting / found.step:6.1%}  waiting for other threads")
     print(
-        f"a step of {model.training.batch_size} rows takes {found.step:.0f} µs on {found.threads} threads; "
+        f"a step of {found.batch_size} rows takes {found.step:.0f} µs on {found.threads} threads, "
+        f"{found.rate:.0f} GFLOP/s of {found.peak:.0f} with nothing but multiply-adds;\n"
         f"the counters cost {max(0.0, found.overhead):.1%}; data, weights and buffers take {found.memory / 1e6:.0f} MB"
     )
 

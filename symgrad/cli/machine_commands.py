@@ -10,6 +10,7 @@ from typing import Annotated
 import typer
 
 from symgrad.cli.options import (
+    BatchSize,
     ClipNorm,
     ClipValue,
     Data,
@@ -51,14 +52,18 @@ def profile(
     model: ModelArgument,
     param: Parameters = None,
     data: Data = None,
+    batch_size: BatchSize = None,
     threads: Threads = None,
     no_cache: NoCache = False,
     json: Json = False,
 ) -> None:
-    """Where the time of a training step goes: microseconds, share, GFLOP/s and bytes of each formula's block."""
+    """Where the time of a training step goes: microseconds, share, GFLOP/s, of what is possible, bytes of each formula.
+
+    Possible is what threads reach together with multiply-adds between registers and nothing else, in the same run.
+    """
     from symgrad.cli.inspect import profile_command
 
-    profile_command(model, param or [], data, threads, json)
+    profile_command(model, param or [], data, batch_size, threads, json)
 
 
 def models(json: Json = False) -> None:

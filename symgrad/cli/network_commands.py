@@ -10,6 +10,7 @@ from typing import Annotated
 import typer
 
 from symgrad.cli.options import (
+    BatchSize,
     Checkpoint,
     ClipNorm,
     ClipValue,
@@ -29,9 +30,7 @@ def train(
     model: ModelArgument,
     param: Parameters = None,
     epochs: Annotated[int | None, typer.Option(min=0, help="Times through the training data.")] = None,
-    batch_size: Annotated[
-        str | None, typer.Option(help="Rows a step; 1 is stochastic descent, `full` takes all rows.")
-    ] = None,
+    batch_size: BatchSize = None,
     optimizer: OptimizerName = None,
     learning_rate: Annotated[float | None, typer.Option(help="The optimizer's learning rate.")] = None,
     weight_decay: WeightDecay = None,

@@ -41,4 +41,7 @@ OptimizerName = Annotated[str | None, typer.Option(help="One of those that `symg
 WeightDecay = Annotated[float | None, typer.Option(help="Pulls weights to 0: L2, or decoupled in adamw and lion.")]
 ClipValue = Annotated[float | None, typer.Option(help="The most that an entry of a gradient may be in size.")]
 ClipNorm = Annotated[float | None, typer.Option(help="The most that the norm of all gradients together may be.")]
+BatchSize = Annotated[
+    str | None, typer.Option(help="Rows a step; 1 is stochastic descent, `full` takes all rows.")
+]
 Threads = Annotated[int | None, typer.Option(min=1, max=256, help="Threads; all processors when left out.")]

@@ -55,16 +55,12 @@ class Request:
 
 
 def _configure(request: Request, model: Model, rows: int) -> None:
-    batch = request.batch_size
-    if batch is not None and batch != "full" and not (batch.isdigit() and int(batch) > 0):
-        raise ConfigurationError(f"--batch-size is a whole number from 1 on, or full; not {batch!r}")
-    size = None if batch is None else rows if batch == "full" else int(batch)
     model.compile(
         request.optimizer,
         None,
         request.learning_rate,
         request.schedule,
-        size,
+        find.step_rows(request.batch_size, rows),
         request.dtype,
         request.threads,
         request.weight_decay,

@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
+from symgrad.codegen.machine import best_rate
 from symgrad.codegen.program import describe
 from symgrad.codegen.sharding import Part
 from symgrad.expression import sizes
@@ -23,7 +24,7 @@ from symgrad.training.steps import Steps
 if TYPE_CHECKING:
     from symgrad.training.model import Model
 
-STEPS, REPEATS = 40, 5
+SECONDS, STEPS, REPEATS = 0.1, 500, 5  # a run is about so long, of at most so many steps
 
 
 @dataclass(frozen=True)
@@ -53,6 +54,13 @@ class Profile:
     overhead: float
     threads: int
     memory: int
+    batch_size: int
+    peak: float
+
+    @property
+    def rate(self) -> float:
+        """GFLOP/s of the whole step; `peak` is what multiply-adds between registers alone reach in the same run."""
+        return sum(row.flops for row in self.rows) / self.step / 1e3
 
 
 def _inside(node: Expr, stored: set[Expr]) -> list[Expr]:
@@ -81,14 +89,20 @@ def _bytes(part: Part, batch: dict[str, int], item: int) -> int:
 def _measure(steps: Steps, arrays: dict[str, np.ndarray], rows: int, batch_size: int) -> float:
     """Seconds of one step, the best of a few runs of many."""
     tables, order = steps.tables(arrays), np.arange(rows)
-    count = min(STEPS, -(-rows // batch_size))
-    kept, rates = steps.kept(rows, count), np.full(count, 1e-6, steps.dtype)
-    best = np.inf
-    for _ in range(REPEATS):
+    most = min(STEPS, -(-rows // batch_size))
+    kept, rates = steps.kept(rows, most), np.full(most, 1e-6, steps.dtype)
+    counts = np.arange(1, most + 1).astype(steps.dtype)
+
+    def seconds(count: int) -> float:
         started = time.perf_counter()
-        steps.run(tables, order, batch_size, 0, count, True, rates, np.arange(1, count + 1).astype(steps.dtype), kept)
-        best = min(best, (time.perf_counter() - started) / count)
-    return best
+        steps.run(tables, order, batch_size, 0, count, True, rates, counts, kept)
+        return (time.perf_counter() - started) / count
+
+    seconds(1)
+    count = max(1, min(most, int(SECONDS / seconds(1))))
+    if steps.spent is not None:
+        steps.spent[:] = 0
+    return min(seconds(count) for _ in range(REPEATS))
 
 
 def profile(model: Model, x: Any, y: Any) -> Profile:
@@ -121,4 +135,6 @@ def profile(model: Model, x: Any, y: Any) -> Profile:
     ]
     temporary = sum(b.nbytes for b in plain.buffers(batch_size).values())
     memory = temporary + sum(a.nbytes for a in (*model.weights.values(), *arrays.values()))
-    return Profile(found, cycles[-1] * scale, seconds * 1e6, clocked / seconds - 1, plain.threads, memory)
+    peak = best_rate(model.training.dtype, plain.threads)
+    waiting, overhead = cycles[-1] * scale, clocked / seconds - 1
+    return Profile(found, waiting, seconds * 1e6, overhead, plain.threads, memory, batch_size, peak)
