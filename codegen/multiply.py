@@ -165,8 +165,10 @@ def fused_product(builder: Builder, node: Expr) -> None:
     row_axis, column_axis = work.op.output.index(work.groups.rows[-1]), node.ndim - 1
     start, stop = builder.bounds(row_axis)
     columns = builder.bounds(column_axis)
-    first, last, width = names.fresh("first_row"), names.fresh("last_row"), names.fresh("width")
-    scope.body.append(Let(width, span(columns)))
+    first, last, width = names.fresh("first_row"), names.fresh("last_row"), span(columns)
+    if not width.isalnum():
+        width = names.fresh("width")
+        scope.body.append(Let(width, span(columns)))
     loop = Loop(first, start, stop, step=str(BLOCK))
     loop.body.append(Let(last, f"min({first} + {BLOCK}, {stop})"))
     scope.body.append(loop)

@@ -12,6 +12,7 @@ from dataclasses import dataclass, field
 import numpy as np
 
 from symgrad.codegen.blocks import BARRIER, Blocks, Lowered
+from symgrad.codegen.flatten import flattened
 from symgrad.codegen.loops import Call, Let, Note, Program, Slot, Statement
 from symgrad.codegen.lower import Lowering, Own
 from symgrad.codegen.names import size_text
@@ -143,7 +144,7 @@ class Assembler:
         found = []
         for part in parts:
             body: list[Statement] = [Note(describe(part.stage, self.schedule)), Note(self.owner_note(part))]
-            body += Builder(self.lowering, part.stage, part.split, self.range_of).build()
+            body += flattened(Builder(self.lowering, part.stage, part.split, self.range_of).build())
             found.append(Lowered(part.stage.only_training, part.barrier, body, part.stage))
         return found
 

@@ -39,14 +39,14 @@ BELOW = {
 LATE = {("codegen", "calculus"), ("expression", "formulas"), ("proof", "training"), ("cli", "symgrad")}
 # Stages of a kernel: each sees what stands before it. The loop language sees nothing.
 STAGES = {
-    "loops": "", "source": "loops", "blocks": "loops", "scalar_text": "", "names": "scalar_text elimination",
+    "loops": "", "source": "loops", "blocks": "loops", "flatten": "loops", "scalar_text": "", "names": "scalar_text elimination",
     "views": "", "products": "views", "ordering": "products",
     "schedule": "ordering products views", "sharding": "products schedule",
     "looking": "names loops", "lower": "scalar_text names loops schedule looking",
     "reductions": "scalar_text names lower loops schedule stages", "spreading": "names lower loops",
     "matrices": "scalar_text names lower loops", "multiply": "names lower loops products views",
     "stages": "scalar_text names lower loops products schedule reductions spreading matrices multiply views",
-    "program": "blocks names loops lower schedule sharding stages views",
+    "program": "blocks flatten names loops lower schedule sharding stages views",
     "stepping": "blocks names loops schedule sharding program views",
 }  # fmt: skip
 

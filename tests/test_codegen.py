@@ -9,6 +9,8 @@ import unjitted
 from error_bound import scales
 
 import symgrad as sg
+from symgrad.codegen.flatten import flattened
+from symgrad.codegen.loops import Loop, Store, lines
 from symgrad.expression import ops
 from symgrad.expression.node import leaves, make
 from symgrad.interpreter import evaluate_all
@@ -217,3 +219,9 @@ def test_what_reads_a_matrix_the_other_way_round_goes_square_by_square(rows):
     rng = np.random.default_rng(rows)
     given = {"A": rng.normal(size=(rows, rows)), "B": rng.normal(size=(rows, rows))}
     np.testing.assert_allclose(kernel(given), sg.evaluate(expression, given), rtol=1e-12)
+
+
+@pytest.mark.parametrize("place", ["i*10 + j + i", "i*10 + 2*j", "9 - i*10 + j", "i*10 + j*3", "i*100 + j", "(i*3)*10 + j"])
+def test_only_whole_entries_make_one_loop_of_rows_and_columns(place):
+    nest = [Loop("i", "0", "n", [Loop("j", "0", "10", [Store("c", place, "a[i*10 + j]")])])]
+    assert list(lines(flattened(nest))) == list(lines(nest))
