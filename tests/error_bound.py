@@ -9,7 +9,7 @@ import numpy as np
 
 from symgrad.expression import ops, sizes
 from symgrad.expression.node import leaves, topological
-from symgrad.interpreter import SCALARS, evaluate_all
+from symgrad.interpreter import SCALARS, TABLE, evaluate_all
 
 STEP = 1e-6
 
@@ -97,6 +97,11 @@ def scatter(node, terms, inner, value, extents):
     return total
 
 
+def moved(node, terms, inner, value, extents):
+    """Entries that change places, or are added where they meet: so do their scales."""
+    return TABLE[type(node.op)](node.op, node, terms, extents)
+
+
 def same(node, terms, inner, value, extents):
     return terms[0].reshape(value.shape)
 
@@ -104,4 +109,5 @@ def same(node, terms, inner, value, extents):
 RULES = {
     ops.Elementwise: elementwise, ops.Contraction: contraction, ops.Softmax: softmax, ops.LogSumExp: logsumexp,
     ops.Reduce: reduce, ops.Take: take, ops.Scatter: scatter, ops.Reshape: same, ops.Named: same, ops.Cast: same,
+    **dict.fromkeys((ops.Slice, ops.Pad, ops.Concatenate, ops.Windows, ops.Overlap), moved),
 }  # fmt: skip
