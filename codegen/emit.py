@@ -110,6 +110,14 @@ def spread(builder: ir.IRBuilder, value: ir.Value, lanes: int) -> ir.Value:
     return builder.shuffle_vector(one, undefined, ir.Constant(ir.VectorType(I32, lanes), [0] * lanes))
 
 
+def prefetch(builder: ir.IRBuilder, pointer: ir.Value) -> None:
+    """Ask for the line of an address to be brought into the core's own cache, not the nearest; never a fault."""
+    pointer = builder.bitcast(pointer, I8.as_pointer())
+    kind = ir.FunctionType(VOID, [pointer.type, I32, I32, I32])
+    read, near, data = ir.Constant(I32, 0), ir.Constant(I32, 2), ir.Constant(I32, 1)
+    builder.call(external(builder.module, "llvm.prefetch.p0", kind), [pointer, read, near, data])
+
+
 def number(value: int) -> ir.Constant:
     """A 64-bit integer constant."""
     return ir.Constant(I64, value)

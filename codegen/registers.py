@@ -1,16 +1,38 @@
 """The register tile: C[height, vectors·lanes] = [C +] A @ B with every accumulator in a vector register, as LLVM IR.
 
-One function for each height and vector count; the depth is a loop, of `runs` runs that may lie apart. This module must
-not know about blocks and panels.
+One function for each height and vector count; the depth is a loop, of `runs` runs that may lie apart. With each k goes
+a request for two addresses, `ahead` and `ahead_more` further, which advance by `ahead_step`: what is needed later is
+fetched meanwhile. This module must not know about blocks and panels.
 """
 
 from llvmlite import ir  # type: ignore[import-untyped]
 
-from symgrad.codegen.emit import BIT, I64, VOID, Vector, define, element, number
+from symgrad.codegen.emit import BIT, I64, VOID, Vector, define, element, number, prefetch
+
+HEIGHTS = {tallest: tuple(range(tallest, 0, -1)) for tallest in (14, 8, 6, 4)}  # every number of rows has its tile
+
+
+def best_steps(tallest: int, vectors: int) -> list[int]:
+    """For each number of rows left, below twice the tallest tile, the height of the next tile.
+
+    A tile of h rows costs h·vectors/2 cycles for each k, but never less than the latency of a multiply-add (4); the
+    cheapest sequence is found by dynamic programming: 16 rows are 8 + 8, not 14 + 2.
+    """
+    cost, step = [0.0], [0]
+    for left in range(1, 2 * tallest):
+        options = [
+            (cost[left - height] + max(height * vectors / 2, 4.0) + 0.5, height)
+            for height in HEIGHTS[tallest]
+            if height <= left
+        ]
+        best_cost, best = min(options)
+        cost.append(best_cost)
+        step.append(best)
+    return step
 
 
 class RegisterTile:
-    """Emits one tile function: tile(a, a_row, a_col, b, b_row, c, c_row, depth, accumulate, runs, a_run, b_run)."""
+    """Emits one tile function, of the parameters below: strides count elements."""
 
     def __init__(self, module: ir.Module, vector: Vector, height: int, vectors: int, has_fma: bool, name: str) -> None:
         self.vector, self.height, self.vectors, self.has_fma = vector, height, vectors, has_fma
@@ -18,6 +40,7 @@ class RegisterTile:
         parameters = [("a", pointer), ("a_row", I64), ("a_col", I64), ("b", pointer), ("b_row", I64)]
         parameters += [("c", pointer), ("c_row", I64), ("depth", I64), ("accumulate", BIT)]
         parameters += [("runs", I64), ("a_run", I64), ("b_run", I64)]
+        parameters += [("ahead", pointer), ("ahead_more", I64), ("ahead_step", I64)]
         self.function, self.builder = define(module, name, VOID, parameters)
         start = self.emit_start()
         self.emit_finish(start, self.emit_runs(start))
@@ -51,7 +74,7 @@ class RegisterTile:
     def emit_runs(self, start: list[ir.Value]) -> list[ir.Value]:
         """The loop over runs of the depth; there is at least one."""
         builder = self.builder
-        a, _, _, b, _, _, _, _, _, runs, a_run, b_run = self.function.args
+        a, b, (runs, a_run, b_run) = self.function.args[0], self.function.args[3], self.function.args[9:12]
         before, body, done = builder.block, *(builder.append_basic_block(name) for name in ("run", "end"))
         builder.branch(body)
         builder.position_at_end(body)
@@ -69,13 +92,17 @@ class RegisterTile:
     def emit_depth(self, start: list[ir.Value], a: ir.Value, b: ir.Value) -> list[ir.Value]:
         """The loop over k; its results. Leaves the builder where loop and empty loop meet, in need of phis."""
         builder = self.builder
-        _, a_row, a_col, _, b_row, _, _, depth, *_ = self.function.args
+        _, a_row, a_col, _, b_row, _, _, depth = self.function.args[:8]
+        ahead, ahead_more, ahead_step = self.function.args[12:]
         rows = [opaque(builder, element(builder, a, (number(r), a_row))) for r in range(self.height)]
         before, body, done = builder.block, *(builder.append_basic_block(name) for name in ("depth", "done"))
         builder.cbranch(builder.icmp_signed("<", number(0), depth), body, done)
         builder.position_at_end(body)
         k = builder.phi(I64, "k")
         totals = [builder.phi(self.vector.type) for _ in start]
+        wanted = element(builder, ahead, (k, ahead_step))
+        prefetch(builder, wanted)
+        prefetch(builder, element(builder, wanted, (ahead_more, number(1))))
         a_offset = builder.mul(k, a_col)
         a_values = [builder.load(builder.gep(row, [a_offset])) for row in rows]
         updated = self.multiply(a_values, element(builder, b, (k, b_row)), totals)

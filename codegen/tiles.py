@@ -25,7 +25,7 @@ from symgrad.codegen import emit
 from symgrad.codegen.emit import BIT, I8, I64, SUFFIX, VOID, Vector, define, element, loop, minimum, number
 from symgrad.codegen.host import Host
 from symgrad.codegen.panels import Panels
-from symgrad.codegen.registers import RegisterTile
+from symgrad.codegen.registers import HEIGHTS, RegisterTile, best_steps
 
 DEPTH_BLOCK = 256  # of A and B between two visits of C: a strip of A stays in L1, a block of B in L2
 ROW_BYTES = 2048  # of B in one block of columns
@@ -34,7 +34,6 @@ STRIP_ROW = 16  # elements between two columns of a packed strip of A: at least 
 BLOCK_BYTES = ROW_BYTES * DEPTH_BLOCK
 STRIP_BYTES = 8 * STRIP_ROW * DEPTH_BLOCK
 WORK_BYTES = 64 + BLOCK_BYTES + STRIP_BYTES + STRIP_ROW * PANEL_BYTES
-HEIGHTS = {tallest: tuple(range(tallest, 0, -1)) for tallest in (14, 8, 6, 4)}  # every number of rows has its tile
 # Rows for each byte of a panel's row from which on copying B saves more than it costs. Measured for rows of 128 bytes
 # (AVX-512: 128 rows lose 6 %) and of 64 (AVX2: 128 rows gain 7 % of an epoch, 32 lose much).
 PACK_ROWS = 2
@@ -53,25 +52,6 @@ def symbol(dtype: str) -> str:
 def add_matmul(module: ir.Module, host: Host, dtype: str) -> None:
     """Define `symgrad_matmul_*` for one dtype, with its private helpers, in the module."""
     Product(module, host, dtype).define_driver()
-
-
-def best_steps(tallest: int, vectors: int) -> list[int]:
-    """For each number of rows left, below twice the tallest tile, the height of the next tile.
-
-    A tile of h rows costs h·vectors/2 cycles for each k, but never less than the latency of a multiply-add (4); the
-    cheapest sequence is found by dynamic programming: 16 rows are 8 + 8, not 14 + 2.
-    """
-    cost, step = [0.0], [0]
-    for left in range(1, 2 * tallest):
-        options = [
-            (cost[left - height] + max(height * vectors / 2, 4.0) + 0.5, height)
-            for height in HEIGHTS[tallest]
-            if height <= left
-        ]
-        best_cost, best = min(options)
-        cost.append(best_cost)
-        step.append(best)
-    return step
 
 
 class Product:
@@ -133,9 +113,11 @@ class Product:
         parameters = [("height", I64), ("a", p), ("a_row", I64), ("a_col", I64), ("b", p), ("b_row", I64)]
         parameters += [("b_panel", I64), ("tail", p), ("c", p), ("c_row", I64), ("columns", I64), ("depth", I64)]
         parameters += [("resume", BIT), ("spare", p), ("runs", I64), ("a_run", I64), ("b_run", I64)]
+        parameters += [("ahead", p), ("ahead_rows", I64), ("ahead_row", I64), ("ahead_step", I64), ("first", I64)]
         function, builder = define(self.module, f"{self.prefix}strip", VOID, parameters)
         height, a, a_row, a_col, b, b_row, b_panel, tail, c, c_row, columns, depth, resume, spare = function.args[:14]
-        runs, a_run, b_run = function.args[14:]
+        runs, a_run, b_run, ahead, ahead_rows, ahead_row, ahead_step, first = function.args[14:]
+        nothing = [b, number(0), number(0)]
         width, exact = number(self.width), ir.Constant(BIT, 0)
         full, group = builder.sdiv(columns, width), number(self.wide // self.vectors)
         alone = builder.and_(
@@ -145,11 +127,15 @@ class Product:
         with loop(builder, number(0), groups, number(1)) as several:
             panel = builder.mul(several, group)
             here, there = element(builder, b, (panel, b_panel)), element(builder, c, (panel, width))
-            arguments = [a, a_row, a_col, here, b_row, there, c_row, depth, resume, runs, a_run, b_run]
+            arguments = [a, a_row, a_col, here, b_row, there, c_row, depth, resume, runs, a_run, b_run, *nothing]
             builder.call(self.streaming, arguments)
         with loop(builder, builder.mul(groups, group), full, number(1)) as panel:
             here, there = element(builder, b, (panel, b_panel)), element(builder, c, (panel, width))
             arguments = [a, a_row, a_col, here, b_row, there, c_row, depth, resume, runs, a_run, b_run]
+            row = builder.mul(builder.add(first, panel), number(2))  # each tile asks for two
+            some = builder.icmp_signed("<", row, ahead_rows)
+            arguments.append(builder.select(some, element(builder, ahead, (row, ahead_row)), b))
+            arguments += [builder.select(some, n, number(0)) for n in (ahead_row, ahead_step)]
             self.call_tile(builder, height, self.vectors, arguments)
         done = builder.mul(full, width)
         left = builder.sub(columns, done)
@@ -158,7 +144,7 @@ class Product:
             with builder.if_then(resume):
                 builder.call(self.panels.copy, [there, c_row, spare, width, height, left, exact])
             arguments = [a, a_row, a_col, tail, width, spare, width, depth, resume, runs, a_run]
-            arguments.append(builder.mul(depth, width))
+            arguments += [builder.mul(depth, width), *nothing]
             narrow = builder.icmp_signed("<=", left, number(self.vector.lanes))
             with builder.if_else(narrow) as (one_vector, all_vectors):
                 with one_vector:
@@ -175,11 +161,12 @@ class Product:
         parameters = [("a", p), ("a_row", I64), ("a_col", I64), ("b", p), ("b_row", I64), ("b_col", I64), ("c", p)]
         parameters += [("c_row", I64), ("rows", I64), ("columns", I64), ("depth", I64), ("resume", BIT)]
         parameters += [("pack_a", BIT), ("pack_b", BIT), ("work", p), ("runs", I64), ("a_run", I64), ("b_run", I64)]
+        parameters += [("ahead", p), ("ahead_rows", I64), ("ahead_row", I64), ("ahead_step", I64)]
         function, builder = define(self.module, f"{self.prefix}block", VOID, parameters)
         a, a_row, a_col, b, b_row, b_col, c, c_row, rows, columns, depth, resume, pack_a, pack_b, work = (
             function.args[:15]
         )
-        runs, a_run, b_run = function.args[15:]
+        runs, a_run, b_run, *ahead = function.args[15:]
         width, zero = number(self.width), number(0)
         full = builder.mul(builder.sdiv(columns, width), width)
         first = builder.select(pack_b, zero, full)
@@ -203,6 +190,8 @@ class Product:
                 builder.call(self.panels.pack, [a_here, a_col, a_row, packed, number(STRIP_ROW), depth, height])
             strip = [height, builder.select(pack_a, packed, a_here), row_step, column_step, b_here, b_step, b_panel]
             strip += [tail, element(builder, c, (row, c_row)), c_row, columns, depth, resume, spare, runs, a_run, b_run]
+            panels = builder.sdiv(columns, width)
+            strip += [*ahead, builder.mul(builder.sdiv(row, number(self.tallest)), panels)]
             builder.call(self.strip, strip)
             advance.append(height)
         builder.ret_void()
@@ -235,8 +224,25 @@ class Product:
             part = minimum(builder, wide, builder.sub(columns, column))
             resume = builder.or_(builder.icmp_signed(">", block, zero), adding)
             arguments = [a_here, a_row, a_col, b_here, b_row, b_col, builder.gep(c, [column]), c_row, rows, part, deep]
-            builder.call(self.block, [*arguments, resume, pack_a, pack_b, work, runs, a_run, b_run])
+            arguments += [resume, pack_a, pack_b, work, runs, a_run, b_run]
+            last = builder.icmp_signed(">=", builder.add(block, number(1)), blocks)
+            next_k = builder.select(last, zero, builder.add(k, size))
+            next_column = builder.select(last, builder.add(column, wide), column)
+            done = builder.or_(several, builder.icmp_signed(">=", next_column, columns))
+            following = element(builder, b, (next_k, b_row), (next_column, b_col))
+            builder.call(self.block, [*arguments, following, *self.emit_ahead(builder, b_row, b_col, deep, part, done)])
         builder.ret_void()
+
+    def emit_ahead(
+        self, builder: ir.IRBuilder, b_row: ir.Value, b_col: ir.Value, deep: ir.Value, part: ir.Value, done: ir.Value
+    ) -> list[ir.Value]:
+        """How the next block of B lies in memory: its rows, how far apart, and their part for each k of this block."""
+        zero, one = number(0), number(1)
+        by_rows, by_columns = (builder.icmp_signed("==", stride, one) for stride in (b_col, b_row))
+        some = builder.select(builder.icmp_signed(">", deep, zero), deep, one)
+        step = builder.select(by_rows, emit.ceiling_division(builder, part, some), one)
+        rows = builder.select(by_rows, deep, builder.select(by_columns, part, zero))
+        return [builder.select(done, zero, rows), builder.select(by_rows, b_row, b_col), step]
 
     def emit_choice(self, builder: ir.IRBuilder, arguments: list[ir.Value]) -> tuple[ir.Value, ir.Value]:
         """Whether strips of A and panels of B are copied before use."""

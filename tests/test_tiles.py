@@ -10,7 +10,7 @@ import numba
 import numpy as np
 import pytest
 
-from symgrad.codegen import native, tiles
+from symgrad.codegen import native, registers, tiles
 from symgrad.codegen.host import describe, host
 from symgrad.codegen.intrinsics import INTRINSICS
 from symgrad.codegen.threads import BARRIER
@@ -146,10 +146,10 @@ def test_twin_and_intrinsic_compute_the_same_product(addresses):
 
 
 def test_best_steps_use_compiled_heights_only():
-    for tallest, heights in tiles.HEIGHTS.items():
-        steps = tiles.best_steps(tallest, 2)
+    for tallest, heights in registers.HEIGHTS.items():
+        steps = registers.best_steps(tallest, 2)
         assert all(step in heights and step <= left for left, step in enumerate(steps) if left)
-    steps = tiles.best_steps(14, 2)
+    steps = registers.best_steps(14, 2)
     assert steps[11] == 11 and steps[16] + steps[16 - steps[16]] == 16  # never 14 and a costly 2
 
 
