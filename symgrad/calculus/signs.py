@@ -24,6 +24,8 @@ def positive(x: Expr) -> bool:
         return positive(x.args[0])
     if isinstance(op, Softmax | Extent):
         return True
+    if isinstance(op, Contraction):  # repeated, reordered or multiplied; a sum may be one of nothing
+        return bool(x.args) and all(i in op.output for i in sum(op.inputs, ())) and all(map(positive, x.args))
     if not isinstance(op, Elementwise):
         return False
     if op.function in ("multiply", "divide"):
