@@ -72,10 +72,11 @@ STABLE: tuple[Identity, ...] = (
              ("log(softmax(m).T)", "log(take(softmax(m), y))", "log(reshape(softmax(m), (2, 6)))")),
     Identity("shift of softmax", "softmax(a - c)", "softmax(a)", "c is constant along the axes", (Softmax,),
              tensors.shift_of_softmax,
-             ("softmax(m - max(m, axis=1, keepdims=True))",)),
+             ("softmax(m - max(m, axis=1, keepdims=True))", "softmax(0.5 + m)")),
     Identity("shift of logsumexp", "logsumexp(a - c)", "logsumexp(a) - c", "c is constant along the axes",
              (LogSumExp,),
-             tensors.shift_of_logsumexp, ("logsumexp(m - max(m, axis=1, keepdims=True), keepdims=True)",)),
+             tensors.shift_of_logsumexp,
+             ("logsumexp(m - max(m, axis=1, keepdims=True), keepdims=True)", "logsumexp(0.5 + m, keepdims=True)")),
 )  # fmt: skip
 
 TEXTBOOK: tuple[Identity, ...] = (

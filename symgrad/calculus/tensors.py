@@ -284,22 +284,26 @@ def shift_of_softmax(node: Expr) -> Expr | None:
     """softmax(a - c) = softmax(a) when c does not vary along the axes."""
     op, inner = node.op, through_names(node.args[0])
     assert isinstance(op, Softmax)
-    if not isinstance(inner.op, Elementwise) or inner.op.function not in ("subtract", "add"):
-        return None
-    a, c = inner.args
-    constant = all(_flat(c, axis - node.ndim) for axis in op.axes) and a.shape == node.shape
-    return make(op, a) if constant else None
+    shift = _shift(inner, op.axes)
+    return make(op, shift[0]) if shift else None
 
 
 def shift_of_logsumexp(node: Expr) -> Expr | None:
     """logsumexp(a - c) = logsumexp(a) - c when c does not vary along the axes."""
     op, inner = node.op, through_names(node.args[0])
     assert isinstance(op, ops.LogSumExp)
-    if not op.keep or not isinstance(inner.op, Elementwise) or inner.op.function not in ("subtract", "add"):
-        return None
-    a, c = inner.args
-    constant = all(_flat(c, axis - inner.ndim) for axis in op.axes) and a.shape == inner.shape
-    return make(inner.op, make(op, a), c) if constant else None
+    shift = _shift(inner, op.axes) if op.keep else None
+    return make(inner.op, make(op, shift[0]), shift[1]) if shift else None
+
+
+def _shift(x: Expr, axes: Sequence[int]) -> tuple[Expr, Expr] | None:
+    """(a, c) where x is a - c, a + c or c + a, and c does not vary along some axes."""
+    function = x.op.function if isinstance(x.op, Elementwise) else ""
+    pairs = [x.args] if function == "subtract" else [x.args, x.args[::-1]] if function == "add" else []
+    for a, c in pairs:
+        if a.shape == x.shape and all(_flat(c, axis - x.ndim) for axis in axes):
+            return a, c
+    return None
 
 
 def _flat(c: Expr, axis: int) -> bool:
