@@ -94,6 +94,17 @@ def test_loss_and_gradients(count):
     assert {op.__name__: seen[op] for op in ops.OPS if seen[op] < 5 and op not in resolved} == {}
 
 
+@pytest.mark.parametrize(("names", "seed"), [
+    ("sliced expm1 take exp array atan exp log1p naive", 3315),  # rounding that goes through a slice
+    ("exp expm1 integer_comparison repeated power erf", 0),  # what is repeated is as positive as it was
+    ("add multiply multiply multiply", 4009),  # a product that becomes too large to be collected
+])  # fmt: skip
+def test_graphs_that_failed_once(names, seed):
+    known = {operation.__name__: operation for operation in OPERATIONS}
+    steps = [known[name] for name in names.split()]
+    check(grown(Grower(np.random.default_rng(seed), seed), steps), seed)
+
+
 # the order of terms: exactly the same form
 
 M, A, B = sg.variable("m", ("N", 3)), sg.variable("a", (3,)), sg.variable("b", (3,))

@@ -65,7 +65,9 @@ class Simplifier:
         memo = self._memo
         for node in topological([root], stop=memo.__contains__, below=operands):
             if node not in memo:
-                memo[node] = self._settle(with_operands(node, memo))
+                fresh = with_operands(node, memo)
+                # A product that has become too large to be collected has parts that nobody has looked at.
+                memo[node] = self._settle(node) if fresh is node else self.run(fresh)
         return memo[root]
 
     def _settle(self, node: Expr) -> Expr:

@@ -26,8 +26,13 @@ COMMUTATIVE = ("add", "multiply", "maximum", "minimum", "logaddexp")
 
 
 def _parts(node: Expr) -> Sequence[Expr]:
-    """What a sum or product is made of, one level down: through which it may go on in `operands`."""
+    """What a sum or product is made of, one level down: through which it may go on in `operands`.
+
+    Nothing where it is too large to be collected: then each part is written as well as can be, by itself.
+    """
     function = scalar_function(node) if node.kind == REAL else ""
+    if function in ARITHMETIC and any(node in term.top for term in sum_of(node)):
+        return ()
     if function == "power":
         return node.args[:1] if exponent_of(node) else ()
     return node.args if function in ARITHMETIC else ()
