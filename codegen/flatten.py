@@ -53,6 +53,8 @@ def _as_one(rows: Loop) -> Loop:
                 inner.append(Let(name, entry.sub(place, value)))
             case Store(buffer, position, value, add):
                 inner.append(Store(buffer, entry.sub(place, position), entry.sub(place, value), add))
-    ends = (end if end == "0" else f"{end}*{width}" if re.fullmatch(r"\w+", end) else f"({end})*{width}"
-            for end in (rows.start, rows.stop))  # fmt: skip
-    return Loop(j, *ends, inner)
+    start, stop = (
+        end if end == "0" else f"{end}*{width}" if re.fullmatch(r"\w+", end) else f"({end})*{width}"
+        for end in (rows.start, rows.stop)
+    )
+    return Loop(j, start, stop, inner)
