@@ -11,9 +11,11 @@ from llvmlite import ir  # type: ignore[import-untyped]
 from numba.core import types
 from numba.extending import intrinsic
 
-from symgrad.codegen.emit import FLOATS, I64, VOID, external
+from symgrad.codegen.emit import FLOATS, I8, I64, VOID, external, loop, number, prefetch
 from symgrad.codegen.threads import BARRIER, FLUSH, RESTORE
 from symgrad.codegen.tiles import symbol
+
+LINE = 64  # bytes that are brought at once
 
 
 def flat(kind: Any) -> bool:
@@ -96,9 +98,28 @@ def restore_denormals(typing_context, old):  # type: ignore[no-untyped-def]
     return types.void(types.int64), generate
 
 
+@intrinsic
+def fetch(typing_context, values, start, count):  # type: ignore[no-untyped-def]
+    """Ask for some entries of a flat array, which are needed soon, to be brought into the core's cache."""
+    if not flat(values):
+        return None
+
+    def generate(context: Any, builder: ir.IRBuilder, signature: Any, arguments: Any) -> ir.Value:
+        kind = context.get_value_type(signature.args[0].dtype)
+        item = number(context.get_abi_sizeof(kind))
+        data = builder.gep(data_pointer(context, builder, signature.args[0], arguments[0]), [arguments[1]])
+        first = builder.bitcast(data, I8.as_pointer())
+        with loop(builder, number(0), builder.mul(arguments[2], item), number(LINE)) as place:
+            prefetch(builder, builder.gep(first, [place]))
+        return context.get_dummy_value()
+
+    return types.void(values, types.int64, types.int64), generate
+
+
 INTRINSICS: dict[str, Callable[..., Any]] = {
     "matmul": matmul,
     "barrier": barrier,
     "flush_denormals": flush_denormals,
     "restore_denormals": restore_denormals,
+    "fetch": fetch,
 }

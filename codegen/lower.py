@@ -6,12 +6,13 @@ made by `stages`. Every read of a buffer is recorded, because ownership by threa
 
 from __future__ import annotations
 
+import math
 import re
 from collections.abc import Callable
 from dataclasses import dataclass
 
 from symgrad.codegen import looking, scalar_text
-from symgrad.codegen.loops import Let, Statement
+from symgrad.codegen.loops import Call, Let, Statement
 from symgrad.codegen.names import Index, Names, position, product_text, size_name, size_text
 from symgrad.codegen.schedule import Schedule
 from symgrad.errors import CompileError
@@ -20,6 +21,8 @@ from symgrad.expression.node import Expr
 from symgrad.expression.ops import Constant, Contraction, Elementwise, Leaf
 from symgrad.expression.scalars import BOOLEAN, INTEGER, REAL
 from symgrad.expression.sizes import Shape
+
+WIDE = 64  # entries of a row from which on it is asked for ahead
 
 
 class Scope:
@@ -74,6 +77,7 @@ class Lowering:
         self.arrays: list[Expr] = []  # constants that are arrays, in order of use
         self.scratch: dict[Expr, Callable[[Index], str]] = {}  # where a fused product's entries lie
         self.reads: list[tuple[Expr, Index]] = []
+        self.fetched: set[Expr] = set()  # leaves whose rows for the next step are asked for
         self.prologue: list[Statement] = []  # scalars of the stage under way, computed once before its loops
         self.scalars: dict[Expr, str] = {}
         self._wide = False  # scalars are computed in float64
@@ -101,6 +105,20 @@ class Lowering:
             index = (*index[:-1], self.own[node].within(index[-1]))
         return position(self.room(node), index)
 
+    def fetch(self, node: Expr, index: str, scope: Scope | None) -> None:
+        """Where a leaf's rows are read first: the row that the next step reads at this position is asked for.
+
+        Rows are picked from all over the data set; a core does not guess where the next one lies.
+        """
+        while scope is not None and scope.index != index:
+            scope = scope.outer
+        width = math.prod(s for s in node.shape[1:] if isinstance(s, int))
+        if scope is None or node in self.fetched or width < WIDE or not all(isinstance(s, int) for s in node.shape[1:]):
+            return
+        self.fetched.add(node)
+        row = f"rows[min(first + {index} + batch_size, total_rows - 1)]"
+        scope.body.insert(0, Call("fetch", (self.buffer(node), f"{row}*{width}", str(width))))
+
     def row(self, index: str, scope: Scope | None) -> str:
         """The row that a position of the batch stands for, looked up in the loop over positions, not further inside."""
         while scope is not None and scope.index != index:
@@ -120,6 +138,7 @@ class Lowering:
         if node in self.stepped:
             return f"{self.buffer(node)}[step]"
         if node in self.gathered:
+            self.fetch(node, index[0], scope)
             index = (self.row(index[0], scope), *index[1:])
         text = f"{self.memory(node)}[{self.entry(node, index)}]"
         return f"({text} != 0)" if node.kind == BOOLEAN else text  # stored as bytes

@@ -145,6 +145,15 @@ def test_twin_and_intrinsic_compute_the_same_product(addresses):
             tiles.matmul_twin(a, 0, 1, 20, b, 0, 31, 1, twin, 100, 33, 20, 31, 17, 1, 0, 0, 0, work)
 
 
+def test_rows_are_asked_for_ahead_where_they_are_picked():
+    from symgrad.models.mnist_mlp import model
+
+    fetches = [line.strip() for line in model().source_text().splitlines() if "fetch(" in line]
+    assert fetches == ["fetch(pixels, rows[min(first + i + batch_size, total_rows - 1)]*784, 784)"]
+    with pytest.raises(AssertionError, match="entries 784 to 1568 of 1567"):
+        native.TWINS["fetch"](np.zeros(1567), 784, 784)
+
+
 def test_best_steps_use_compiled_heights_only():
     for tallest, heights in registers.HEIGHTS.items():
         steps = registers.best_steps(tallest, 2)
