@@ -2,8 +2,10 @@
 
     python tests/benchmarks/peers.py torch --batch 128 --epochs 6 --hidden 512
 
-prints a JSON line an epoch: {"peer", "epoch", "seconds", "loss"}, then {"peer", "accuracy", "whole"}. Peers: symgrad,
-jax (one jit of a whole epoch), torch (eager, denormals flushed), keras-jax, keras-torch, sklearn (Adam).
+prints a JSON line an epoch: {"peer", "epoch", "seconds", "loss"}, then {"peer", "accuracy", "whole", "evaluate",
+"predict"}: seconds of the process up to there, of an evaluation of the 10,000 test images, of one image's probabilities
+out of its bytes (medians). Peers: symgrad, jax (one jit of a whole epoch), torch (eager, denormals flushed), keras-jax,
+keras-torch, sklearn (Adam).
 """
 
 from __future__ import annotations
@@ -11,8 +13,10 @@ from __future__ import annotations
 import argparse
 import json
 import os
+import statistics
 import time
 from collections.abc import Callable
+from dataclasses import dataclass
 from itertools import pairwise
 from typing import Any
 
@@ -27,6 +31,24 @@ def arrays() -> tuple[Any, ...]:
     data = mnist()
     assert data.x_test is not None and data.y_test is not None
     return data.x_train / np.float32(255), data.y_train, data.x_test / np.float32(255), data.y_test
+
+
+@dataclass
+class Trained:
+    """What a peer can do when it has learnt: its accuracy on the test images, and an image's probabilities."""
+
+    accuracy: Callable[[], float]
+    probabilities: Callable[[Any], Any]
+
+
+def median(call: Callable[[], Any], count: int) -> float:
+    """Seconds of a call that has been made before."""
+    seconds = []
+    for _ in range(count + count // 10 + 1):
+        started = time.perf_counter()
+        call()
+        seconds.append(time.perf_counter() - started)
+    return statistics.median(seconds[-count:])
 
 
 class Report:
@@ -57,7 +79,7 @@ def symgrad_model(hidden: list[int]) -> Any:
                     metrics=[sg.accuracy], training=sg.Training(optimizer=sg.rmsprop(1e-3)))  # fmt: skip
 
 
-def run_symgrad(batch: int, hidden: list[int], epochs: int, report: Report) -> float:
+def run_symgrad(batch: int, hidden: list[int], epochs: int, report: Report) -> Trained:
     net, data = symgrad_model(hidden), mnist()
     net.compile(batch_size=batch, schedule="constant")
 
@@ -68,10 +90,10 @@ def run_symgrad(batch: int, hidden: list[int], epochs: int, report: Report) -> f
             report.end(facts["loss"])
 
     net.fit(data.x_train, data.y_train, epochs=epochs, watch=watch)
-    return net.evaluate(data.x_test, data.y_test)["accuracy"]
+    return Trained(lambda: net.evaluate(data.x_test, data.y_test)["accuracy"], net.predict)
 
 
-def run_jax(batch: int, hidden: list[int], epochs: int, report: Report) -> float:
+def run_jax(batch: int, hidden: list[int], epochs: int, report: Report) -> Trained:
     import jax
     import jax.numpy as jnp
 
@@ -110,10 +132,13 @@ def run_jax(batch: int, hidden: list[int], epochs: int, report: Report) -> float
         report.begin()
         params, squares, value = compiled(params, squares, jnp.array(random.permutation(60000)))
         report.end(float(value))
-    return float((np.argmax(logits(params, test), 1) == answers).mean())
+    test, answers = jnp.array(test), jnp.array(answers)
+    right = jax.jit(lambda params: (jnp.argmax(logits(params, test), 1) == answers).mean())
+    image = jax.jit(lambda params, pixels: jax.nn.softmax(logits(params, pixels.astype(jnp.float32) / 255)))
+    return Trained(lambda: float(right(params)), lambda pixels: np.asarray(image(params, pixels)))
 
 
-def run_torch(batch: int, hidden: list[int], epochs: int, report: Report) -> float:
+def run_torch(batch: int, hidden: list[int], epochs: int, report: Report) -> Trained:
     import torch
 
     torch.manual_seed(0)
@@ -136,11 +161,19 @@ def run_torch(batch: int, hidden: list[int], epochs: int, report: Report) -> flo
             optimizer.step()
             total += loss.item() * len(rows)
         report.end(total / 60000)
-    with torch.no_grad():
+
+    @torch.inference_mode()
+    def accuracy() -> float:
         return float((net(test).argmax(1) == answers).float().mean().item())
 
+    @torch.inference_mode()
+    def probabilities(pixels: Any) -> Any:
+        return torch.softmax(net(torch.from_numpy(pixels) / 255), 1).numpy()
 
-def run_keras(batch: int, hidden: list[int], epochs: int, report: Report) -> float:
+    return Trained(accuracy, probabilities)
+
+
+def run_keras(batch: int, hidden: list[int], epochs: int, report: Report) -> Trained:
     os.environ["KERAS_BACKEND"] = report.peer.removeprefix("keras-")
     import keras
 
@@ -151,10 +184,13 @@ def run_keras(batch: int, hidden: list[int], epochs: int, report: Report) -> flo
     for _ in range(epochs):
         report.begin()
         report.end(net.fit(x, y, batch_size=batch, epochs=1, verbose=0).history["loss"][0])
-    return float(net.evaluate(test, answers, verbose=0)[1])
+    return Trained(
+        lambda: float(net.evaluate(test, answers, verbose=0)[1]),
+        lambda pixels: net.predict(pixels / np.float32(255), verbose=0),
+    )
 
 
-def run_sklearn(batch: int, hidden: list[int], epochs: int, report: Report) -> float:
+def run_sklearn(batch: int, hidden: list[int], epochs: int, report: Report) -> Trained:
     from sklearn.neural_network import MLPClassifier
 
     x, y, test, answers = arrays()
@@ -162,10 +198,12 @@ def run_sklearn(batch: int, hidden: list[int], epochs: int, report: Report) -> f
     for _ in range(epochs):
         report.begin()
         report.end(float(net.fit(x, y).loss_))
-    return float(net.score(test, answers))
+    return Trained(
+        lambda: float(net.score(test, answers)), lambda pixels: net.predict_proba(pixels / np.float32(255))
+    )
 
 
-PEERS: dict[str, Callable[[int, list[int], int, Report], float]] = {
+PEERS: dict[str, Callable[[int, list[int], int, Report], Trained]] = {
     "symgrad": run_symgrad, "jax": run_jax, "torch": run_torch, "keras-jax": run_keras, "keras-torch": run_keras,
     "sklearn": run_sklearn,
 }  # fmt: skip
@@ -177,5 +215,8 @@ if __name__ == "__main__":
     parser.add_argument("--hidden", type=int, nargs="*", default=[512])
     parser.add_argument("--epochs", type=int, default=6)
     options = parser.parse_args()
-    accuracy = PEERS[options.peer](options.batch, options.hidden, options.epochs, Report(options.peer))
-    print(json.dumps({"peer": options.peer, "accuracy": accuracy, "whole": time.perf_counter() - START}))
+    found = PEERS[options.peer](options.batch, options.hidden, options.epochs, Report(options.peer))
+    facts = {"peer": options.peer, "accuracy": found.accuracy(), "whole": time.perf_counter() - START}
+    pixels = mnist().x_test[:1].reshape(1, 784)
+    facts |= {"evaluate": median(found.accuracy, 10), "predict": median(lambda: found.probabilities(pixels), 500)}
+    print(json.dumps(facts))
