@@ -19,7 +19,7 @@ RESERVED = {
     thread threads table size real matmul barrier meeting work block share rows range int64 min max abs
     power nan inf steps False True float32 float64 uint8 print len float int bool sum np training
     kernel first step noise_key uniform spent clock cycles first_step last_step batch_size total_rows
-    flush_denormals restore_denormals over_root
+    fetch flush_denormals restore_denormals over_root
     """.split(),
     *scalar_text.TEXT,
     *elimination.FUNCTIONS,

@@ -9,9 +9,9 @@ from __future__ import annotations
 from collections.abc import Callable, Hashable, Sequence
 from dataclasses import dataclass
 
-from symgrad.calculus.operands import operands, with_operands, without_order
+from symgrad.calculus.operands import operands, too_large, with_operands, without_order
 from symgrad.expression import ops, sizes
-from symgrad.expression.node import Expr, topological
+from symgrad.expression.node import Expr, make, topological
 
 LIMIT = 1_000_000  # rewrites of one run, and rewrites of one node in a row: reached only if identities undo each other
 NESTED = 200
@@ -66,8 +66,9 @@ class Simplifier:
         for node in topological([root], stop=memo.__contains__, below=operands):
             if node not in memo:
                 fresh = with_operands(node, memo)
-                # A product that has become too large to be collected has parts that nobody has looked at.
-                memo[node] = self._settle(node) if fresh is node else self.run(fresh)
+                if too_large(fresh):  # then its arguments are written as well as can be, each by itself
+                    fresh = make(fresh.op, *map(self.run, fresh.args))
+                memo[node] = self._settle(fresh)
         return memo[root]
 
     def _settle(self, node: Expr) -> Expr:

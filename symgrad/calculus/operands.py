@@ -26,13 +26,8 @@ COMMUTATIVE = ("add", "multiply", "maximum", "minimum", "logaddexp")
 
 
 def _parts(node: Expr) -> Sequence[Expr]:
-    """What a sum or product is made of, one level down: through which it may go on in `operands`.
-
-    Nothing where it is too large to be collected: then each part is written as well as can be, by itself.
-    """
+    """What a sum or product is made of, one level down: through which it may go on in `operands`."""
     function = scalar_function(node) if node.kind == REAL else ""
-    if function in ARITHMETIC and any(node in term.top for term in sum_of(node)):
-        return ()
     if function == "power":
         return node.args[:1] if exponent_of(node) else ()
     return node.args if function in ARITHMETIC else ()
@@ -85,6 +80,11 @@ def _replaced(part: Expr, of_sum: bool, values: Mapping[Expr, Expr]) -> Expr:
     below = _parts(part)
     new = [_replaced(a, of_sum, values) for a in below]
     return part if all(map(operator.is_, new, below)) else make(part.op, *new, *part.args[len(below) :])
+
+
+def too_large(node: Expr) -> bool:
+    """Whether a sum or product is left as it stands, because it has too many terms or factors to be collected."""
+    return bool(_parts(node)) and any(node in term.top for term in sum_of(node))
 
 
 def without_order(node: Expr) -> Hashable:
