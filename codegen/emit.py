@@ -171,6 +171,27 @@ def loop(builder: ir.IRBuilder, start: ir.Value, stop: ir.Value, step: ir.Value)
         steps.append(step)
 
 
+def end_loop(
+    builder: ir.IRBuilder,
+    index: ir.Value,
+    stop: ir.Value,
+    carried: Sequence[tuple[ir.Value, ir.Value, ir.Value]],
+    before: ir.Block,
+    body: ir.Block,
+    done: ir.Block,
+) -> None:
+    """Close a loop that runs at least once, `body` its beginning: `index` counts from 0 to `stop`.
+
+    `carried` has phis with their values before the loop and after each round. The builder goes on at `done`.
+    """
+    following, latch = builder.add(index, number(1)), builder.block
+    for phi, first, last in [(index, number(0), following), *carried]:
+        phi.add_incoming(first, before)
+        phi.add_incoming(last, latch)
+    builder.cbranch(builder.icmp_signed("<", following, stop), body, done)
+    builder.position_at_end(done)
+
+
 def minimum(builder: ir.IRBuilder, first: ir.Value, second: ir.Value) -> ir.Value:
     """The smaller of two signed integers."""
     return builder.select(builder.icmp_signed("<", first, second), first, second)

@@ -6,12 +6,11 @@ from collections.abc import Collection, Mapping
 
 import numpy as np
 
+from symgrad.codegen.host import LINE
 from symgrad.codegen.machine import rooms
 from symgrad.codegen.names import size_text
 from symgrad.codegen.program import Assembled
 from symgrad.expression.node import Expr
-
-LINE = 64  # bytes that buffers are aligned to
 
 
 class Frame:

@@ -20,6 +20,7 @@ ITEM_BYTES = {"float32": 4, "float64": 8}
 # shapes; 6 x 2 is the classic one of AVX2. Whatever is not listed gets PLAIN, which is correct on every machine.
 TILES = {(64, 32, True): (14, 2), (32, 16, True): (6, 2), (32, 16, False): (6, 2), (16, 32, True): (8, 2)}
 PLAIN = (4, 2)
+LINE = 64  # bytes that a cache brings at once; buffers begin on one
 
 # What is compiled to find out what a processor has: no table of names to keep, and explicit features count too.
 PROBE = """

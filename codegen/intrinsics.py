@@ -12,10 +12,9 @@ from numba.core import types
 from numba.extending import intrinsic
 
 from symgrad.codegen.emit import FLOATS, I8, I64, VOID, external, loop, number, prefetch
+from symgrad.codegen.host import LINE
 from symgrad.codegen.threads import BARRIER, FLUSH, RESTORE
 from symgrad.codegen.tiles import symbol
-
-LINE = 64  # bytes that are brought at once
 
 
 def flat(kind: Any) -> bool:

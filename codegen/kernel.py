@@ -11,7 +11,8 @@ from typing import Any, overload
 
 import numpy as np
 
-from symgrad.codegen.frame import LINE, Frame
+from symgrad.codegen.frame import Frame
+from symgrad.codegen.host import LINE
 from symgrad.codegen.machine import Machine, default_threads, flat
 from symgrad.codegen.program import assemble, dtype_of
 from symgrad.codegen.schedule import make_schedule

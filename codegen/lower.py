@@ -105,15 +105,17 @@ class Lowering:
             index = (*index[:-1], self.own[node].within(index[-1]))
         return position(self.room(node), index)
 
-    def fetch(self, node: Expr, index: str, scope: Scope | None) -> None:
-        """Where a leaf's rows are read first: the row that the next step reads at this position is asked for.
-
-        Rows are picked from all over the data set; a core does not guess where the next one lies.
-        """
+    def loop_over(self, index: str, scope: Scope | None) -> Scope | None:
+        """The body of the loop over an index around a scope, if there is one."""
         while scope is not None and scope.index != index:
             scope = scope.outer
-        width = math.prod(s for s in node.shape[1:] if isinstance(s, int))
-        if scope is None or node in self.fetched or width < WIDE or not all(isinstance(s, int) for s in node.shape[1:]):
+        return scope
+
+    def fetch(self, node: Expr, index: str, scope: Scope | None) -> None:
+        """Where rows are read first, the row that the next step reads there is asked for: a core cannot guess where."""
+        scope, known = self.loop_over(index, scope), [s for s in node.shape[1:] if isinstance(s, int)]
+        width = math.prod(known)
+        if scope is None or node in self.fetched or width < WIDE or len(known) < node.ndim - 1:
             return
         self.fetched.add(node)
         row = f"rows[min(first + {index} + batch_size, total_rows - 1)]"
@@ -121,8 +123,7 @@ class Lowering:
 
     def row(self, index: str, scope: Scope | None) -> str:
         """The row that a position of the batch stands for, looked up in the loop over positions, not further inside."""
-        while scope is not None and scope.index != index:
-            scope = scope.outer
+        scope = self.loop_over(index, scope)
         if scope is None:
             return f"rows[first + {index}]"
         if index not in scope.rows:

@@ -8,7 +8,7 @@ holds CHAINS vectors. Products are judged beside it.
 
 from llvmlite import ir  # type: ignore[import-untyped]
 
-from symgrad.codegen.emit import I64, SUFFIX, VOID, Vector, define, element, number
+from symgrad.codegen.emit import I64, SUFFIX, VOID, Vector, define, element, end_loop, number
 from symgrad.codegen.host import Host
 
 CHAINS = 12  # enough for two units of latency 4 or 5, and with two factors no more than 16 registers
@@ -38,12 +38,7 @@ def add_peak(module: ir.Module, host: Host, dtype: str) -> None:
     count = builder.phi(I64, "count")
     sums = [builder.phi(vector.type) for _ in cells]
     updated = [vector.multiply_add(builder, start[0], start[1], total, host.has_fma) for total in sums]
-    following = builder.add(count, number(1))
-    for phi, first, last in [(count, number(0), following), *zip(sums, start, updated, strict=True)]:
-        phi.add_incoming(first, before)
-        phi.add_incoming(last, body)
-    builder.cbranch(builder.icmp_signed("<", following, rounds), body, done)
-    builder.position_at_end(done)
+    end_loop(builder, count, rounds, list(zip(sums, start, updated, strict=True)), before, body, done)
     for cell, total in zip(cells, updated, strict=True):
         vector.store(builder, total, cell)
     builder.ret_void()

@@ -93,7 +93,7 @@ class Assembler:
         self.given = (schedule, gathered, stepped, drawn)
         self.lowering = Lowering(*self.given)
         self.ranges: dict[tuple[str, int], tuple[str, str]] = {}
-        self.widths: dict[str, tuple[str, str]] = {}  # of parts that have memory of their own: from where to where
+        self.widths: dict[tuple[str, str], str] = {}  # of parts that have memory of their own, by from where to where
         self.blocks = Blocks()
         self.computes: dict[str, list[list[Lowered]]] = {}  # what each block is called for
         self.joining = True  # not where every stage's time is taken
@@ -116,14 +116,12 @@ class Assembler:
         for node in private(parts):
             if node in outside or (isinstance(node.op, Leaf) and sizes.bind(node.shape[-1], {}) >= longest):
                 continue
-            first, last = self.range_of(node.shape[-1])
-            width = next((w for w, ends in self.widths.items() if ends == (first, last)), "")
-            if not width:
-                width = self.lowering.names.fresh(first.removesuffix("_from") + "_width")
-                self.widths[width] = first, last
+            ends = self.range_of(node.shape[-1])
+            if ends not in self.widths:
+                self.widths[ends] = self.lowering.names.fresh(ends[0].removesuffix("_from") + "_width")
             name = self.lowering.buffer(node)
             memory = self.lowering.names.fresh(f"own_{name}") if isinstance(node.op, Leaf) else name
-            self.lowering.own[node] = Own(memory, first, width)
+            self.lowering.own[node] = Own(memory, ends[0], self.widths[ends])
 
     def parts(self) -> list[Part]:
         """Every stage with its reads, then its owner and its barrier."""
@@ -153,7 +151,7 @@ class Assembler:
     ) -> list[tuple[bool, list[Statement]]]:
         """Every stage as a call of its block, after the barrier; equal stages call one block."""
         kinds = dict(self.listed(extra, batch))
-        kinds |= {name: "size" for names in (*self.ranges.values(), self.widths) for name in names}
+        kinds |= {name: "size" for names in (*self.ranges.values(), self.widths.values()) for name in names}
         kinds |= dict.fromkeys(("thread", "threads", "step", "first", *([size_text(batch)] if batch else [])), "size")
         blocks = []
         for group in self.blocks.grouped(stages, kinds) if self.joining else [[stage] for stage in stages]:
@@ -203,7 +201,7 @@ class Assembler:
         for (size, multiple), ends in self.ranges.items():
             share = Let(", ".join(ends), f"share({size}, threads, thread, {multiple})")
             (numbers if size.isdecimal() else names).append(share)
-        return numbers + [Let(width, f"{last} - {first}") for width, (first, last) in self.widths.items()], names
+        return numbers + [Let(width, f"{last} - {first}") for (first, last), width in self.widths.items()], names
 
 
 def assemble(schedule: Schedule, real: str, name: str) -> Assembled:

@@ -7,7 +7,7 @@ fetched meanwhile. This module must not know about blocks and panels.
 
 from llvmlite import ir  # type: ignore[import-untyped]
 
-from symgrad.codegen.emit import BIT, I64, VOID, Vector, define, element, number, prefetch
+from symgrad.codegen.emit import BIT, I64, VOID, Vector, define, element, end_loop, number, prefetch
 
 HEIGHTS = {tallest: tuple(range(tallest, 0, -1)) for tallest in (14, 8, 6, 4)}  # every number of rows has its tile
 
@@ -81,12 +81,7 @@ class RegisterTile:
         run = builder.phi(I64, "run")
         totals = [builder.phi(self.vector.type) for _ in start]
         updated = self.emit_depth(totals, element(builder, a, (run, a_run)), element(builder, b, (run, b_run)))
-        following, latch = builder.add(run, number(1)), builder.block
-        for phi, first, last in [(run, number(0), following), *zip(totals, start, updated, strict=True)]:
-            phi.add_incoming(first, before)
-            phi.add_incoming(last, latch)
-        builder.cbranch(builder.icmp_signed("<", following, runs), body, done)
-        builder.position_at_end(done)
+        end_loop(builder, run, runs, list(zip(totals, start, updated, strict=True)), before, body, done)
         return updated
 
     def emit_depth(self, start: list[ir.Value], a: ir.Value, b: ir.Value) -> list[ir.Value]:
@@ -106,12 +101,7 @@ class RegisterTile:
         a_offset = builder.mul(k, a_col)
         a_values = [builder.load(builder.gep(row, [a_offset])) for row in rows]
         updated = self.multiply(a_values, element(builder, b, (k, b_row)), totals)
-        following = builder.add(k, number(1))
-        for phi, first, last in [(k, number(0), following), *zip(totals, start, updated, strict=True)]:
-            phi.add_incoming(first, before)
-            phi.add_incoming(last, body)
-        builder.cbranch(builder.icmp_signed("<", following, depth), body, done)
-        builder.position_at_end(done)
+        end_loop(builder, k, depth, list(zip(totals, start, updated, strict=True)), before, body, done)
         return [self.meet(first, before, last, body) for first, last in zip(start, updated, strict=True)]
 
     def meet(self, first: ir.Value, before: ir.Block, last: ir.Value, body: ir.Block) -> ir.Value:

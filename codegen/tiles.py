@@ -64,6 +64,7 @@ class Product:
         self.width = self.vectors * self.vector.lanes
         self.pointer = self.vector.scalar.as_pointer()
         self.prefix = f"{SUFFIX[dtype]}_"
+        self.ahead = [("ahead", self.pointer), ("ahead_rows", I64), ("ahead_row", I64), ("ahead_step", I64)]
         self.heights = HEIGHTS[self.tallest]
         self.panels = Panels(module, self.vector, self.vectors, self.prefix)
         self.tiles = {
@@ -113,7 +114,7 @@ class Product:
         parameters = [("height", I64), ("a", p), ("a_row", I64), ("a_col", I64), ("b", p), ("b_row", I64)]
         parameters += [("b_panel", I64), ("tail", p), ("c", p), ("c_row", I64), ("columns", I64), ("depth", I64)]
         parameters += [("resume", BIT), ("spare", p), ("runs", I64), ("a_run", I64), ("b_run", I64)]
-        parameters += [("ahead", p), ("ahead_rows", I64), ("ahead_row", I64), ("ahead_step", I64), ("first", I64)]
+        parameters += [*self.ahead, ("first", I64)]
         function, builder = define(self.module, f"{self.prefix}strip", VOID, parameters)
         height, a, a_row, a_col, b, b_row, b_panel, tail, c, c_row, columns, depth, resume, spare = function.args[:14]
         runs, a_run, b_run, ahead, ahead_rows, ahead_row, ahead_step, first = function.args[14:]
@@ -161,7 +162,7 @@ class Product:
         parameters = [("a", p), ("a_row", I64), ("a_col", I64), ("b", p), ("b_row", I64), ("b_col", I64), ("c", p)]
         parameters += [("c_row", I64), ("rows", I64), ("columns", I64), ("depth", I64), ("resume", BIT)]
         parameters += [("pack_a", BIT), ("pack_b", BIT), ("work", p), ("runs", I64), ("a_run", I64), ("b_run", I64)]
-        parameters += [("ahead", p), ("ahead_rows", I64), ("ahead_row", I64), ("ahead_step", I64)]
+        parameters += self.ahead
         function, builder = define(self.module, f"{self.prefix}block", VOID, parameters)
         a, a_row, a_col, b, b_row, b_col, c, c_row, rows, columns, depth, resume, pack_a, pack_b, work = (
             function.args[:15]

@@ -34,9 +34,13 @@ ROWS = 60_000
 BEGIN, END = "<!-- measured by tests/benchmarks/run.py -->", "<!-- until here -->"
 
 
+def importable(package: str) -> bool:
+    return importlib.util.find_spec(package) is not None
+
+
 def installed(peer: str) -> bool:
     """Whether everything a peer needs can be imported."""
-    return all(importlib.util.find_spec(name) for name in NEEDS[peer])
+    return all(map(importable, NEEDS[peer]))
 
 
 def measure(peer: str, sizes: list[int], batch: int, epochs: int) -> tuple[list[float], dict[str, Any]]:
@@ -119,12 +123,8 @@ def about() -> Iterator[str]:
     from symgrad.codegen.host import host, usable_cores
 
     yield f"{usable_cores()} cores ({host().cpu}, {platform.machine()}), Python {platform.python_version()},"
-    yield ", ".join(f"{p} {version(p)}" for p in ("numpy", "numba", "jax", "torch", "keras") if find(p)) + ","
+    yield ", ".join(f"{p} {version(p)}" for p in ("numpy", "numba", "jax", "torch", "keras") if importable(p)) + ","
     yield f"{datetime.date.today()}."
-
-
-def find(package: str) -> bool:
-    return importlib.util.find_spec(package) is not None
 
 
 def dense(table: Table, sizes: list[int], batch: int, options: argparse.Namespace) -> dict[str, list[dict[str, Any]]]:
