@@ -144,21 +144,26 @@ def define(
 
 @contextmanager
 def varying_loop(
-    builder: ir.IRBuilder, stop: ir.Value, start: ir.Value | None = None
-) -> Iterator[tuple[ir.Value, list[ir.Value]]]:
-    """A loop from `start` (0) to `stop` whose body appends its positive step to the list that it is given."""
+    builder: ir.IRBuilder, stop: ir.Value, start: ir.Value | None = None, carried: Sequence[ir.Value] = ()
+) -> Iterator[tuple[ir.Value, list[ir.Value], list[ir.Value]]]:
+    """A loop from `start` (0) to `stop` with what it carries; after it, these values are what the last round left.
+
+    The body appends its positive step, and what follows each of `carried`, to the list that it is given.
+    """
     before = builder.block
     head, body, done = (builder.append_basic_block(label) for label in ("head", "body", "done"))
     builder.branch(head)
     builder.position_at_end(head)
-    index = builder.phi(I64, "i")
-    index.add_incoming(start or number(0), before)
+    index, *totals = phis = [builder.phi(kind) for kind in (I64, *(value.type for value in carried))]
+    for phi, first in zip(phis, [start or number(0), *carried], strict=True):
+        phi.add_incoming(first, before)
     builder.cbranch(builder.icmp_signed("<", index, stop), body, done)
     builder.position_at_end(body)
-    steps: list[ir.Value] = []
-    yield index, steps
-    (step,) = steps
-    index.add_incoming(builder.add(index, step), builder.block)
+    after: list[ir.Value] = []
+    yield index, totals, after
+    step, *values = after
+    for phi, last in zip(phis, [builder.add(index, step), *values], strict=True):
+        phi.add_incoming(last, builder.block)
     builder.branch(head)
     builder.position_at_end(done)
 
@@ -166,9 +171,9 @@ def varying_loop(
 @contextmanager
 def loop(builder: ir.IRBuilder, start: ir.Value, stop: ir.Value, step: ir.Value) -> Iterator[ir.Value]:
     """`for i in range(start, stop, step)` with a positive step; a `with` block that gives i."""
-    with varying_loop(builder, stop, start) as (index, steps):
+    with varying_loop(builder, stop, start) as (index, _, after):
         yield index
-        steps.append(step)
+        after.append(step)
 
 
 def end_loop(

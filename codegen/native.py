@@ -9,7 +9,6 @@ from collections.abc import Callable, Iterable
 from functools import cache
 from pathlib import Path
 from threading import Lock
-from typing import Any
 
 import llvmlite.binding as llvm  # type: ignore[import-untyped]
 from llvmlite import ir
@@ -28,15 +27,12 @@ from symgrad.codegen.threads import (
     flush_denormals_twin,
     restore_denormals_twin,
 )
-from symgrad.codegen.tiles import add_matmul, matmul_twin, symbol
+from symgrad.codegen.tiles import add_matmul, symbol
+from symgrad.codegen.twins import fetch_twin, matmul_twin
 
 SYMBOLS = (*(name(dtype) for dtype in FLOATS for name in (symbol, peak_symbol)), BARRIER, FLUSH, RESTORE)
-SOURCES = ("emit.py", "host.py", "native.py", "panels.py", "peak.py", "registers.py", "threads.py", "tiles.py")
-
-
-def fetch_twin(values: Any, start: int, count: int) -> None:
-    """Nothing is fetched ahead in Python; the place is checked."""
-    assert start >= 0 and start + count <= len(values), f"entries {start} to {start + count} of {len(values)}"
+SOURCES = ("emit.py", "host.py", "native.py", "panels.py", "peak.py", "registers.py", "threads.py", "tiles.py",
+           "zeros.py")  # fmt: skip
 
 
 # What generated source calls when it runs unjitted, by the names of `intrinsics.INTRINSICS`.

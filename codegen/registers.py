@@ -1,15 +1,13 @@
 """The register tile: C[height, vectors·lanes] = [C +] A @ B with every accumulator in a vector register, as LLVM IR.
 
-One function for each height and vector count; the depth is a loop, of `runs` runs that may lie apart. With each k goes
-a request for two addresses, `ahead` and `ahead_more` further, which advance by `ahead_step`: what is needed later is
-fetched meanwhile. This module must not know about blocks and panels.
+One function for each height and vector count; the depth is a loop over those k that `which` lists (`depth` many), of
+`runs` runs that may lie apart. With each k goes a request for two addresses, `ahead` and `ahead_more` further, which
+advance by `ahead_step`: what is needed later is fetched meanwhile. This module must not know about blocks and panels.
 """
 
 from llvmlite import ir  # type: ignore[import-untyped]
 
-from symgrad.codegen.emit import BIT, I64, VOID, Vector, define, element, end_loop, number, prefetch
-
-HEIGHTS = {tallest: tuple(range(tallest, 0, -1)) for tallest in (14, 8, 6, 4)}  # every number of rows has its tile
+from symgrad.codegen.emit import BIT, I32, I64, VOID, Vector, define, element, end_loop, number, prefetch
 
 
 def best_steps(tallest: int, vectors: int) -> list[int]:
@@ -22,8 +20,7 @@ def best_steps(tallest: int, vectors: int) -> list[int]:
     for left in range(1, 2 * tallest):
         options = [
             (cost[left - height] + max(height * vectors / 2, 4.0) + 0.5, height)
-            for height in HEIGHTS[tallest]
-            if height <= left
+            for height in range(min(tallest, left), 0, -1)
         ]
         best_cost, best = min(options)
         cost.append(best_cost)
@@ -39,7 +36,7 @@ class RegisterTile:
         pointer = vector.scalar.as_pointer()
         parameters = [("a", pointer), ("a_row", I64), ("a_col", I64), ("b", pointer), ("b_row", I64)]
         parameters += [("c", pointer), ("c_row", I64), ("depth", I64), ("accumulate", BIT)]
-        parameters += [("runs", I64), ("a_run", I64), ("b_run", I64)]
+        parameters += [("which", I32.as_pointer()), ("runs", I64), ("a_run", I64), ("b_run", I64)]
         parameters += [("ahead", pointer), ("ahead_more", I64), ("ahead_step", I64)]
         self.function, self.builder = define(module, name, VOID, parameters)
         start = self.emit_start()
@@ -74,7 +71,7 @@ class RegisterTile:
     def emit_runs(self, start: list[ir.Value]) -> list[ir.Value]:
         """The loop over runs of the depth; there is at least one."""
         builder = self.builder
-        a, b, (runs, a_run, b_run) = self.function.args[0], self.function.args[3], self.function.args[9:12]
+        a, b, (runs, a_run, b_run) = self.function.args[0], self.function.args[3], self.function.args[10:13]
         before, body, done = builder.block, *(builder.append_basic_block(name) for name in ("run", "end"))
         builder.branch(body)
         builder.position_at_end(body)
@@ -87,22 +84,31 @@ class RegisterTile:
     def emit_depth(self, start: list[ir.Value], a: ir.Value, b: ir.Value) -> list[ir.Value]:
         """The loop over k; its results. Leaves the builder where loop and empty loop meet, in need of phis."""
         builder = self.builder
-        _, a_row, a_col, _, b_row, _, _, depth = self.function.args[:8]
-        ahead, ahead_more, ahead_step = self.function.args[12:]
+        _, a_row, _, _, _, _, _, depth, _, which = self.function.args[:10]
+        ahead, ahead_more, ahead_step = self.function.args[13:]
         rows = [opaque(builder, element(builder, a, (number(r), a_row))) for r in range(self.height)]
         before, body, done = builder.block, *(builder.append_basic_block(name) for name in ("depth", "done"))
+        first = self.offsets(which)
         builder.cbranch(builder.icmp_signed("<", number(0), depth), body, done)
         builder.position_at_end(body)
-        k = builder.phi(I64, "k")
-        totals = [builder.phi(self.vector.type) for _ in start]
-        wanted = element(builder, ahead, (k, ahead_step))
+        taken = builder.phi(I64, "taken")
+        a_offset, b_offset, *totals = phis = [builder.phi(value.type) for value in (*first, *start)]
+        wanted = element(builder, ahead, (taken, ahead_step))
         prefetch(builder, wanted)
         prefetch(builder, element(builder, wanted, (ahead_more, number(1))))
-        a_offset = builder.mul(k, a_col)
         a_values = [builder.load(builder.gep(row, [a_offset])) for row in rows]
-        updated = self.multiply(a_values, element(builder, b, (k, b_row)), totals)
-        end_loop(builder, k, depth, list(zip(totals, start, updated, strict=True)), before, body, done)
+        updated = self.multiply(a_values, builder.gep(b, [b_offset]), totals)
+        # One round ahead: LLVM's order of instructions would otherwise wait for the offsets with registers full.
+        following = self.offsets(builder.gep(which, [builder.add(taken, number(1))]))
+        carried = list(zip(phis, [*first, *start], [*following, *updated], strict=True))
+        end_loop(builder, taken, depth, carried, before, body, done)
         return [self.meet(first, before, last, body) for first, last in zip(start, updated, strict=True)]
+
+    def offsets(self, which: ir.Value) -> tuple[ir.Value, ir.Value]:
+        """How far into A and B the k is that a place of the list names."""
+        _, _, a_col, _, b_row = self.function.args[:5]
+        k = self.builder.zext(self.builder.load(which), I64)
+        return self.builder.mul(k, a_col), self.builder.mul(k, b_row)
 
     def meet(self, first: ir.Value, before: ir.Block, last: ir.Value, body: ir.Block) -> ir.Value:
         """The value after a loop that may not have run."""

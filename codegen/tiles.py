@@ -9,23 +9,21 @@ uninitialised and must not overlap A or B.
 
 Every element of C is one chain of multiply-adds with k ascending, that starts from zero and never splits: between
 blocks of the depth, and between calls that add, it rests in C. The bits therefore do not depend on how rows and columns
-are divided between tiles, calls or threads.
+are divided between tiles, calls or threads. A k where all rows of a tile of A are zero is left out of its chains, which
+changes no more than the sign of a zero; where B is not finite nothing is left out.
 
-This module must not know what the products are for; `registers.py` holds the innermost loop, `panels.py` the copies.
+This module must not know what the products are for; `registers.py` holds the innermost loop, `panels.py` the copies,
+`zeros.py` finds what is left out, and `twins.py` has the same product in Python.
 """
 
-from typing import Any
-
-import numpy as np
 from llvmlite import ir  # type: ignore[import-untyped]
-from numpy.lib.stride_tricks import as_strided
-from numpy.typing import NDArray
 
-from symgrad.codegen import emit
-from symgrad.codegen.emit import BIT, I8, I64, SUFFIX, VOID, Vector, define, element, loop, minimum, number
+from symgrad.codegen import emit, zeros
+from symgrad.codegen.emit import BIT, I8, I32, I64, SUFFIX, VOID, Vector, define, element, loop, minimum, number
 from symgrad.codegen.host import Host
 from symgrad.codegen.panels import Panels
-from symgrad.codegen.registers import HEIGHTS, RegisterTile, best_steps
+from symgrad.codegen.registers import RegisterTile, best_steps
+from symgrad.codegen.zeros import Zeros
 
 DEPTH_BLOCK = 256  # of A and B between two visits of C: a strip of A stays in L1, a block of B in L2
 ROW_BYTES = 2048  # of B in one block of columns
@@ -33,15 +31,14 @@ PANEL_BYTES = 128  # at most, a row of a panel: two AVX-512 vectors
 STRIP_ROW = 16  # elements between two columns of a packed strip of A: at least the tallest tile
 BLOCK_BYTES = ROW_BYTES * DEPTH_BLOCK
 STRIP_BYTES = 8 * STRIP_ROW * DEPTH_BLOCK
-WORK_BYTES = 64 + BLOCK_BYTES + STRIP_BYTES + STRIP_ROW * PANEL_BYTES
+SPARE_BYTES = STRIP_ROW * PANEL_BYTES
+WORK_BYTES = 64 + BLOCK_BYTES + STRIP_BYTES + SPARE_BYTES + 4 * (DEPTH_BLOCK + 16)
 # Rows for each byte of a panel's row from which on copying B saves more than it costs. Measured for rows of 128 bytes
 # (AVX-512: 128 rows lose 6 %) and of 64 (AVX2: 128 rows gain 7 % of an epoch, 32 lose much).
 PACK_ROWS = 2
 WAY_BYTES = 4096  # addresses this far apart share a set of every L1 cache in use: a tile's rows would evict each other
 
 RUNS = BLOCK_BYTES // (PANEL_BYTES * 2)  # depth of all runs together: a last narrow panel of B is copied for them
-
-Floats = NDArray[np.floating[Any]]
 
 
 def symbol(dtype: str) -> str:
@@ -65,8 +62,9 @@ class Product:
         self.pointer = self.vector.scalar.as_pointer()
         self.prefix = f"{SUFFIX[dtype]}_"
         self.ahead = [("ahead", self.pointer), ("ahead_rows", I64), ("ahead_row", I64), ("ahead_step", I64)]
-        self.heights = HEIGHTS[self.tallest]
+        self.heights = range(self.tallest, 0, -1)  # every number of rows has its tile
         self.panels = Panels(module, self.vector, self.vectors, self.prefix)
+        self.zeros = Zeros(module, self.vector, host.tile, self.prefix, RUNS + 1)
         self.tiles = {
             (height, count): RegisterTile(
                 module, self.vector, height, count, host.has_fma, f"{self.prefix}tile_{height}x{count}"
@@ -83,17 +81,23 @@ class Product:
         self.block = self.define_block()
 
     def define_choose(self) -> ir.Function:
-        """choose(left): the height of the next tile when `left` rows remain."""
-        steps = best_steps(self.tallest, self.vectors)
-        kind = ir.ArrayType(I8, len(steps))
-        table = ir.GlobalVariable(self.module, kind, f"{self.prefix}steps")
-        table.global_constant, table.linkage, table.initializer = True, "internal", ir.Constant(kind, steps)
-        function, builder = define(self.module, f"{self.prefix}choose", I64, [("left", I64)])
-        (left,) = function.args
-        with builder.if_then(builder.icmp_signed(">=", left, number(len(steps)))):
-            builder.ret(number(self.tallest))
-        builder.ret(builder.zext(builder.load(builder.gep(table, [number(0), left])), I64))
+        """choose(left, low): the height of the next tile when `left` rows remain; low tiles where zeros are found."""
+        function, builder = define(self.module, f"{self.prefix}choose", I64, [("left", I64), ("low", BIT)])
+        left, low = function.args
+        with builder.if_then(low):
+            self.emit_step(builder, left, min(zeros.LOW, self.tallest))
+        self.emit_step(builder, left, self.tallest)
         return function
+
+    def emit_step(self, builder: ir.IRBuilder, left: ir.Value, tallest: int) -> None:
+        """Return the height of the next tile of at most so many rows."""
+        steps = best_steps(tallest, self.vectors)
+        kind = ir.ArrayType(I8, len(steps))
+        table = ir.GlobalVariable(self.module, kind, self.module.get_unique_name(f"{self.prefix}steps"))
+        table.global_constant, table.linkage, table.initializer = True, "internal", ir.Constant(kind, steps)
+        with builder.if_then(builder.icmp_signed(">=", left, number(len(steps)))):
+            builder.ret(number(tallest))
+        builder.ret(builder.zext(builder.load(builder.gep(table, [number(0), left])), I64))
 
     def call_tile(self, builder: ir.IRBuilder, height: ir.Value, count: int, arguments: list[ir.Value]) -> None:
         """A switch over the heights, then the tile with that height and `count` vectors."""
@@ -113,11 +117,11 @@ class Product:
         p = self.pointer
         parameters = [("height", I64), ("a", p), ("a_row", I64), ("a_col", I64), ("b", p), ("b_row", I64)]
         parameters += [("b_panel", I64), ("tail", p), ("c", p), ("c_row", I64), ("columns", I64), ("depth", I64)]
-        parameters += [("resume", BIT), ("spare", p), ("runs", I64), ("a_run", I64), ("b_run", I64)]
-        parameters += [*self.ahead, ("first", I64)]
+        parameters += [("resume", BIT), ("which", I32.as_pointer()), ("runs", I64), ("a_run", I64), ("b_run", I64)]
+        parameters += [("tail_run", I64), ("spare", p), *self.ahead, ("first", I64)]
         function, builder = define(self.module, f"{self.prefix}strip", VOID, parameters)
-        height, a, a_row, a_col, b, b_row, b_panel, tail, c, c_row, columns, depth, resume, spare = function.args[:14]
-        runs, a_run, b_run, ahead, ahead_rows, ahead_row, ahead_step, first = function.args[14:]
+        height, a, a_row, a_col, b, b_row, b_panel, tail, c, c_row, columns, depth, resume, which = function.args[:14]
+        runs, a_run, b_run, tail_run, spare, ahead, ahead_rows, ahead_row, ahead_step, first = function.args[14:]
         nothing = [b, number(0), number(0)]
         width, exact = number(self.width), ir.Constant(BIT, 0)
         full, group = builder.sdiv(columns, width), number(self.wide // self.vectors)
@@ -128,11 +132,13 @@ class Product:
         with loop(builder, number(0), groups, number(1)) as several:
             panel = builder.mul(several, group)
             here, there = element(builder, b, (panel, b_panel)), element(builder, c, (panel, width))
-            arguments = [a, a_row, a_col, here, b_row, there, c_row, depth, resume, runs, a_run, b_run, *nothing]
+            arguments = [a, a_row, a_col, here, b_row, there, c_row, depth, resume, which]
+            arguments += [runs, a_run, b_run, *nothing]
             builder.call(self.streaming, arguments)
         with loop(builder, builder.mul(groups, group), full, number(1)) as panel:
             here, there = element(builder, b, (panel, b_panel)), element(builder, c, (panel, width))
-            arguments = [a, a_row, a_col, here, b_row, there, c_row, depth, resume, runs, a_run, b_run]
+            arguments = [a, a_row, a_col, here, b_row, there, c_row, depth, resume, which]
+            arguments += [runs, a_run, b_run]
             row = builder.mul(builder.add(first, panel), number(2))  # each tile asks for two
             some = builder.icmp_signed("<", row, ahead_rows)
             arguments.append(builder.select(some, element(builder, ahead, (row, ahead_row)), b))
@@ -144,8 +150,8 @@ class Product:
             there = builder.gep(c, [done])
             with builder.if_then(resume):
                 builder.call(self.panels.copy, [there, c_row, spare, width, height, left, exact])
-            arguments = [a, a_row, a_col, tail, width, spare, width, depth, resume, runs, a_run]
-            arguments += [builder.mul(depth, width), *nothing]
+            arguments = [a, a_row, a_col, tail, width, spare, width, depth, resume, which]
+            arguments += [runs, a_run, tail_run, *nothing]
             narrow = builder.icmp_signed("<=", left, number(self.vector.lanes))
             with builder.if_else(narrow) as (one_vector, all_vectors):
                 with one_vector:
@@ -164,11 +170,11 @@ class Product:
         parameters += [("pack_a", BIT), ("pack_b", BIT), ("work", p), ("runs", I64), ("a_run", I64), ("b_run", I64)]
         parameters += self.ahead
         function, builder = define(self.module, f"{self.prefix}block", VOID, parameters)
-        a, a_row, a_col, b, b_row, b_col, c, c_row, rows, columns, depth, resume, pack_a, pack_b, work = (
-            function.args[:15]
-        )
+        a, a_row, a_col, b, b_row, b_col, c, c_row, rows, columns, depth, resume, pack_a, pack_b, work = function.args[
+            :15
+        ]
         runs, a_run, b_run, *ahead = function.args[15:]
-        width, zero = number(self.width), number(0)
+        width, zero, one = number(self.width), number(0), number(1)
         full = builder.mul(builder.sdiv(columns, width), width)
         first = builder.select(pack_b, zero, full)
         b_here, rest = element(builder, b, (first, b_col)), builder.sub(columns, first)
@@ -182,19 +188,38 @@ class Product:
         b_panel = builder.select(pack_b, builder.mul(width, depth), width)
         packed = builder.gep(work, [number(BLOCK_BYTES // self.vector.item)])
         spare = builder.gep(packed, [number(STRIP_BYTES // self.vector.item)])
+        found = builder.bitcast(builder.gep(spare, [number(SPARE_BYTES // self.vector.item)]), I32.as_pointer())
         row_step = builder.select(pack_a, number(1), a_row)
         column_step = builder.select(pack_a, number(STRIP_ROW), a_col)
-        with emit.varying_loop(builder, rows) as (row, advance):
-            height = builder.call(self.choose, [builder.sub(rows, row)])
+        panels = builder.sdiv(columns, width)
+        *ahead, ahead_step = ahead
+        # For a look through B: its panels, all of them together where they are packed, and the last narrow one.
+        vectors = builder.mul(panels, number(self.vectors))
+        b_whole = [b_here, b_step, builder.select(pack_b, one, depth)]
+        b_whole.append(builder.select(pack_b, builder.mul(vectors, depth), vectors))
+        b_rest = [
+            tail,
+            width,
+            depth,
+            emit.ceiling_division(builder, builder.sub(columns, full), number(self.vector.lanes)),
+        ]
+        look = self.zeros.emit_look(builder, (row_step, column_step), (rows, columns, depth), runs)
+        low, no = builder.icmp_signed("!=", look, zeros.IGNORED), ir.Constant(BIT, 0)
+        with emit.varying_loop(builder, rows, carried=[look, low, no, zero]) as (row, (look, low, rest, tile), after):
+            height = builder.call(self.choose, [builder.sub(rows, row), low])
             a_here = element(builder, a, (row, a_row))
             with builder.if_then(pack_a):
                 builder.call(self.panels.pack, [a_here, a_col, a_row, packed, number(STRIP_ROW), depth, height])
-            strip = [height, builder.select(pack_a, packed, a_here), row_step, column_step, b_here, b_step, b_panel]
-            strip += [tail, element(builder, c, (row, c_row)), c_row, columns, depth, resume, spare, runs, a_run, b_run]
-            panels = builder.sdiv(columns, width)
-            strip += [*ahead, builder.mul(builder.sdiv(row, number(self.tallest)), panels)]
-            builder.call(self.strip, strip)
-            advance.append(height)
+            a_here = builder.select(pack_a, packed, a_here)
+            strip_a = [a_here, row_step, column_step, height, depth, found]
+            count, which, look, rest = self.zeros.emit_which(builder, look, rest, strip_a, (b_whole, b_rest))
+            fewer = builder.icmp_signed("<", count, depth)
+            some = builder.select(builder.icmp_signed(">", count, zero), count, one)
+            step = emit.ceiling_division(builder, builder.mul(ahead_step, depth), some)
+            strip = [height, a_here, row_step, column_step, b_here, b_step, b_panel]
+            strip += [tail, element(builder, c, (row, c_row)), c_row, columns, count, resume, which, runs, a_run, b_run]
+            builder.call(self.strip, [*strip, builder.mul(depth, width), spare, *ahead, step, tile])
+            after += [height, look, fewer, rest, builder.add(tile, panels)]
         builder.ret_void()
         return function
 
@@ -261,29 +286,3 @@ class Product:
             builder.and_(single, builder.icmp_signed(">=", rows, number(PACK_ROWS * self.width * self.vector.item))),
         )
         return pack_a, pack_b
-
-
-def matmul_twin(
-    a: Floats, a_start: int, a_row: int, a_col: int, b: Floats, b_start: int, b_row: int, b_col: int,
-    c: Floats, c_start: int, c_row: int, rows: int, columns: int, depth: int, runs: int, a_run: int, b_run: int,
-    add: int, work: Floats,
-) -> None:  # fmt: skip
-    """The same product in NumPy, on flat arrays, with every index checked; for generated source that runs unjitted."""
-    assert work.nbytes >= WORK_BYTES, f"work holds {work.nbytes} bytes, not {WORK_BYTES}"
-    assert runs == 1 or (b_col == 1 and runs > 1 and runs * depth <= RUNS)
-    total = matrix(c, c_start, (rows, columns), (c_row, 1))
-    for run in range(runs):
-        left = matrix(a, a_start + run * a_run, (rows, depth), (a_row, a_col))
-        right = matrix(b, b_start + run * b_run, (depth, columns), (b_row, b_col))
-        total[...] = total + left @ right if add or run else left @ right
-
-
-def matrix(flat: Floats, start: int, shape: tuple[int, int], strides: tuple[int, int]) -> Floats:
-    """A view of a flat array as a matrix; strides count elements."""
-    assert flat.ndim == 1 and flat.flags.c_contiguous
-    if 0 in shape:
-        return np.zeros(shape, flat.dtype)
-    ends = [(size - 1) * stride for size, stride in zip(shape, strides, strict=True)]
-    low, high = start + sum(min(e, 0) for e in ends), start + sum(max(e, 0) for e in ends)
-    assert low >= 0 and high < flat.size, f"elements {low} to {high} of {flat.size}"
-    return as_strided(flat[start:], shape, [stride * flat.itemsize for stride in strides])
