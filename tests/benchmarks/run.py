@@ -21,6 +21,7 @@ import sys
 import tempfile
 import time
 from collections.abc import Iterator
+from dataclasses import dataclass
 from importlib.metadata import version
 from itertools import pairwise
 from pathlib import Path
@@ -29,7 +30,7 @@ from typing import Any
 NEEDS = {"symgrad": ["symgrad"], "jax": ["jax"], "torch": ["torch"], "keras-jax": ["keras", "jax"],
          "keras-torch": ["keras", "torch"], "sklearn": ["sklearn"]}  # fmt: skip
 WORK = ["784-512-10:128", "784-512-10:32", "784-512-10:1024", "784-512-10:60000", "784-64-10:128",
-        "784-2048-2048-10:128"]  # fmt: skip
+        "784-2048-2048-10:128", "784-512-10:128:negative"]  # fmt: skip
 ROWS = 60_000
 BEGIN, END = "<!-- measured by tests/benchmarks/run.py -->", "<!-- until here -->"
 
@@ -43,19 +44,40 @@ def installed(peer: str) -> bool:
     return all(map(importable, NEEDS[peer]))
 
 
-def measure(peer: str, sizes: list[int], batch: int, epochs: int) -> tuple[list[float], dict[str, Any]]:
+@dataclass(frozen=True)
+class Work:
+    """One network at one batch size, on the images or on their negatives, which hardly have a zero."""
+
+    sizes: list[int]
+    batch: int
+    negative: bool = False
+
+    @staticmethod
+    def parse(text: str) -> Work:
+        sizes, batch, *negative = text.split(":")
+        if negative not in ([], ["negative"]):
+            raise argparse.ArgumentTypeError(f"{text!r} is not like 784-512-10:128 or 784-512-10:128:negative")
+        return Work([int(n) for n in sizes.split("-")], int(batch), bool(negative))
+
+    def __str__(self) -> str:
+        rows = "all rows at once" if self.batch >= ROWS else f"batch {self.batch}"
+        return f"{'-'.join(map(str, self.sizes))}, {rows}" + (", images in negative" if self.negative else "")
+
+    @property
+    def operations(self) -> int:
+        """Of an epoch's products: forward, weights' gradients, and gradients of all layers' inputs but the first's."""
+        products = [m * n for m, n in pairwise(self.sizes)]
+        return 2 * ROWS * (3 * sum(products) - products[0])
+
+
+def measure(peer: str, work: Work, epochs: int) -> tuple[list[float], dict[str, Any]]:
     """Seconds of each epoch but the first, and what is said at the end; all in a process of its own."""
-    command = [sys.executable, str(Path(__file__).with_name("peers.py")), peer, "--batch", str(batch)]
-    command += ["--hidden", *map(str, sizes[1:-1]), "--epochs", str(epochs)]
+    command = [sys.executable, str(Path(__file__).with_name("peers.py")), peer, "--batch", str(work.batch)]
+    command += ["--hidden", *map(str, work.sizes[1:-1]), "--epochs", str(epochs)]
+    command += ["--negative"] * work.negative
     output = subprocess.run(command, capture_output=True, text=True, check=True).stdout
     lines = [json.loads(line) for line in output.splitlines() if line.startswith("{")]
     return [line["seconds"] for line in lines[1:-1]], lines[-1]
-
-
-def operations(sizes: list[int]) -> int:
-    """Of the products of an epoch: forward, weights' gradients, and gradients of all layers' inputs but the first's."""
-    products = [m * n for m, n in pairwise(sizes)]
-    return 2 * ROWS * (3 * sum(products) - products[0])
 
 
 def trained_by_command(folder: str | None) -> float:
@@ -98,7 +120,8 @@ def main() -> None:
     """Run the peers in turn and print the table."""
     parser = argparse.ArgumentParser(description=__doc__.split("\n")[0])
     parser.add_argument("--peers", nargs="+", default=["symgrad", "jax", "torch"], choices=NEEDS)
-    parser.add_argument("--work", nargs="+", default=WORK, metavar="784-512-10:128", help="sizes and batch size")
+    parser.add_argument("--work", nargs="+", type=Work.parse, default=[Work.parse(w) for w in WORK],
+                        metavar="784-512-10:128[:negative]", help="sizes, batch size")  # fmt: skip
     parser.add_argument("--epochs", type=int, default=6)
     parser.add_argument("--rounds", type=int, default=3)
     parser.add_argument("--write", metavar="FILE", type=Path)
@@ -110,8 +133,7 @@ def main() -> None:
     print(heading + "\n")
     table = Table(peers)
     for place, work in enumerate(options.work):
-        sizes, batch = [int(n) for n in work.partition(":")[0].split("-")], int(work.partition(":")[2])
-        last = dense(table, sizes, batch, options)
+        last = dense(table, work, options)
         if place == 0:
             others(table, last)
     if options.write:
@@ -127,7 +149,7 @@ def about() -> Iterator[str]:
     yield f"{datetime.date.today()}."
 
 
-def dense(table: Table, sizes: list[int], batch: int, options: argparse.Namespace) -> dict[str, list[dict[str, Any]]]:
+def dense(table: Table, work: Work, options: argparse.Namespace) -> dict[str, list[dict[str, Any]]]:
     """Epochs of one network at one batch size, every peer in turn; what each said at its ends."""
     from symgrad.codegen.machine import best_rate, default_threads
 
@@ -137,14 +159,13 @@ def dense(table: Table, sizes: list[int], batch: int, options: argparse.Namespac
     for _ in range(options.rounds):
         peak = max(peak, best_rate("float32", default_threads()))
         for peer in table.peers:
-            times, facts = measure(peer, sizes, batch, options.epochs)
+            times, facts = measure(peer, work, options.epochs)
             seconds[peer] += times
             said[peer].append(facts)
     remark = ""
     if seconds.get("symgrad"):
-        remark = f" ({operations(sizes) / statistics.median(seconds['symgrad']) / 1e9 / peak:.0%} of peak)"
-    rows = "all rows at once" if batch >= ROWS else f"batch {batch}"
-    table.row(f"{'-'.join(map(str, sizes))}, {rows}: s an epoch", seconds, remark=remark)
+        remark = f" ({work.operations / statistics.median(seconds['symgrad']) / 1e9 / peak:.0%} of peak)"
+    table.row(f"{work}: s an epoch", seconds, remark=remark)
     return said
 
 
@@ -154,7 +175,8 @@ def others(table: Table, said: dict[str, list[dict[str, Any]]]) -> None:
         table.row(title, {p: [facts[fact] for facts in rounds] for p, rounds in said.items()}, scale)
     if "symgrad" not in table.peers:
         return
-    whole = {p: [measure(p, [784, 512, 10], 128, 5)[1]["whole"] for _ in range(3)] for p in table.peers if p != "symgrad"}
+    seed = Work([784, 512, 10], 128)
+    whole = {p: [measure(p, seed, 5)[1]["whole"] for _ in range(3)] for p in table.peers if p != "symgrad"}
     for title, warm in (("compiled before", True), ("never compiled", False)):
         found = []
         with tempfile.TemporaryDirectory() as kept:
