@@ -2,7 +2,8 @@
 
 One function for each height and vector count; the depth is a loop over those k that `which` lists (`depth` many), of
 `runs` runs that may lie apart. With each k goes a request for two addresses, `ahead` and `ahead_more` further, which
-advance by `ahead_step`: what is needed later is fetched meanwhile. This module must not know about blocks and panels.
+advance by `ahead_step`: what is needed later is fetched meanwhile. A tile that is not `listed` takes all k below the
+depth. This module must not know about blocks and panels.
 """
 
 from llvmlite import ir  # type: ignore[import-untyped]
@@ -31,8 +32,11 @@ def best_steps(tallest: int, vectors: int) -> list[int]:
 class RegisterTile:
     """Emits one tile function, of the parameters below: strides count elements."""
 
-    def __init__(self, module: ir.Module, vector: Vector, height: int, vectors: int, has_fma: bool, name: str) -> None:
-        self.vector, self.height, self.vectors, self.has_fma = vector, height, vectors, has_fma
+    def __init__(
+        self, module: ir.Module, vector: Vector, height: int, vectors: int, has_fma: bool, name: str,
+        listed: bool = True,
+    ) -> None:  # fmt: skip
+        self.vector, self.height, self.vectors, self.has_fma, self.listed = vector, height, vectors, has_fma, listed
         pointer = vector.scalar.as_pointer()
         parameters = [("a", pointer), ("a_row", I64), ("a_col", I64), ("b", pointer), ("b_row", I64)]
         parameters += [("c", pointer), ("c_row", I64), ("depth", I64), ("accumulate", BIT)]
@@ -88,7 +92,7 @@ class RegisterTile:
         ahead, ahead_more, ahead_step = self.function.args[13:]
         rows = [opaque(builder, element(builder, a, (number(r), a_row))) for r in range(self.height)]
         before, body, done = builder.block, *(builder.append_basic_block(name) for name in ("depth", "done"))
-        first = self.offsets(which)
+        first = self.offsets(which, number(0))
         builder.cbranch(builder.icmp_signed("<", number(0), depth), body, done)
         builder.position_at_end(body)
         taken = builder.phi(I64, "taken")
@@ -99,16 +103,16 @@ class RegisterTile:
         a_values = [builder.load(builder.gep(row, [a_offset])) for row in rows]
         updated = self.multiply(a_values, builder.gep(b, [b_offset]), totals)
         # One round ahead: LLVM's order of instructions would otherwise wait for the offsets with registers full.
-        following = self.offsets(builder.gep(which, [builder.add(taken, number(1))]))
+        following = self.offsets(which, builder.add(taken, number(1)))
         carried = list(zip(phis, [*first, *start], [*following, *updated], strict=True))
         end_loop(builder, taken, depth, carried, before, body, done)
         return [self.meet(first, before, last, body) for first, last in zip(start, updated, strict=True)]
 
-    def offsets(self, which: ir.Value) -> tuple[ir.Value, ir.Value]:
-        """How far into A and B the k is that a place of the list names."""
-        _, _, a_col, _, b_row = self.function.args[:5]
-        k = self.builder.zext(self.builder.load(which), I64)
-        return self.builder.mul(k, a_col), self.builder.mul(k, b_row)
+    def offsets(self, which: ir.Value, taken: ir.Value) -> tuple[ir.Value, ir.Value]:
+        """How far into A and B the next k is."""
+        builder, (_, _, a_col, _, b_row) = self.builder, self.function.args[:5]
+        k = builder.zext(builder.load(builder.gep(which, [taken])), I64) if self.listed else taken
+        return builder.mul(k, a_col), builder.mul(k, b_row)
 
     def meet(self, first: ir.Value, before: ir.Block, last: ir.Value, body: ir.Block) -> ir.Value:
         """The value after a loop that may not have run."""

@@ -75,7 +75,7 @@ class Product:
         # One row alone streams B: read far along its rows, with a register for each vector of the result.
         self.wide = max(self.vectors, host.registers // 2)
         name = f"{self.prefix}tile_1x{self.wide}"
-        self.streaming = RegisterTile(module, self.vector, 1, self.wide, host.has_fma, name).function
+        self.streaming = RegisterTile(module, self.vector, 1, self.wide, host.has_fma, name, listed=False).function
         self.choose = self.define_choose()
         self.strip = self.define_strip()
         self.block = self.define_block()
@@ -128,6 +128,7 @@ class Product:
         alone = builder.and_(
             builder.icmp_signed("==", height, number(1)), builder.icmp_signed("==", b_panel, width)
         )  # panels that lie side by side
+        alone = builder.and_(alone, builder.icmp_unsigned("==", which, self.zeros.start(builder)))
         groups = builder.select(alone, builder.sdiv(full, group), number(0))
         with loop(builder, number(0), groups, number(1)) as several:
             panel = builder.mul(several, group)

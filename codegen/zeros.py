@@ -59,6 +59,10 @@ class Zeros:
         table.global_constant, table.linkage, table.initializer = True, "internal", ir.Constant(kind, values)
         return table
 
+    def start(self, builder: ir.IRBuilder) -> ir.Value:
+        """The address of the list of all k."""
+        return builder.gep(self.every, [number(0)] * 2)
+
     def any_of(self, builder: ir.IRBuilder, bits: ir.Value) -> ir.Value:
         """The lanes that are not zero, as the bits of an integer."""
         mask = builder.icmp_unsigned("!=", bits, ir.Constant(self.whole, [0] * self.vector.lanes))
@@ -174,7 +178,7 @@ class Zeros:
         strip without a single k to leave out the next is not looked through: there may be none in all of A.
         """
         depth, found = a[-2:]
-        every, no = builder.gep(self.every, [number(0)] * 2), ir.Constant(BIT, 0)
+        every, no = self.start(builder), ir.Constant(BIT, 0)
         names = "look", "few", "check", "which"
         before, (body, few, check, done) = builder.block, (builder.append_basic_block(name) for name in names)
         builder.cbranch(builder.or_(rest, builder.icmp_signed("==", look, IGNORED)), done, body)
