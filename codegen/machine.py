@@ -39,15 +39,15 @@ def default_threads() -> int:
     return max(1, min(8, usable_cores()))
 
 
-def library() -> dict[str, int]:
-    """The addresses of the native library, which is put into memory."""
-    object_code, _, _ = cache.fetch(cache.key_of("native"), lambda: (native.build(), "native"))
-    return native.load(object_code)
+def library(dtype: str) -> dict[str, int]:
+    """The addresses of the native library for kernels of a dtype, which is put into memory."""
+    object_code, _, _ = cache.fetch(cache.key_of("native", dtype), lambda: (native.build(dtype), "native"))
+    return native.load(dtype, object_code)
 
 
 def best_rate(dtype: str, threads: int, rounds: int = 2_000_000, repeats: int = 5) -> float:
     """GFLOP/s that threads reach together with nothing but multiply-adds between registers, the best of a few runs."""
-    call = ctypes.CFUNCTYPE(None, ctypes.c_void_p, ctypes.c_int64)(library()[peak.symbol(dtype)])
+    call = ctypes.CFUNCTYPE(None, ctypes.c_void_p, ctypes.c_int64)(library(dtype)[peak.symbol(dtype)])
     target, best = host(), math.inf
     values = apart(threads, peak.CHAINS * target.lanes(dtype), dtype)
     values.fill(0.5)
@@ -77,7 +77,7 @@ class Machine:
             return native.packed(objects), symbol
 
         def ready() -> tuple[native.Linked, str, bool]:
-            library()
+            library(program.real)
             object_code, symbol, cached = cache.fetch(cache.key_of(self.source, program.real), make, self.source)
             return native.link(native.unpacked(object_code), [symbol]), symbol, cached
 

@@ -1,4 +1,4 @@
-"""The native library: the machine code that every model shares, from IR to addresses in this process.
+"""The native library: the machine code that all models of a dtype share, from IR to addresses in this process.
 
 `build` gives an object file, `load` and `link` put object files into memory. Where the bytes are kept between two
 processes is not known here, and Numba is not needed.
@@ -30,10 +30,9 @@ from symgrad.codegen.threads import (
 from symgrad.codegen.tiles import add_matmul, symbol
 from symgrad.codegen.twins import fetch_twin, matmul_twin
 
-SYMBOLS = (*(name(dtype) for dtype in FLOATS for name in (symbol, peak_symbol)), BARRIER, FLUSH, RESTORE)
+SYMBOLS = {dtype: (symbol(dtype), peak_symbol(dtype), BARRIER, FLUSH, RESTORE) for dtype in FLOATS}
 SOURCES = ("emit.py", "host.py", "native.py", "panels.py", "peak.py", "registers.py", "threads.py", "tiles.py",
            "zeros.py")  # fmt: skip
-
 
 # What generated source calls when it runs unjitted, by the names of `intrinsics.INTRINSICS`.
 TWINS: dict[str, Callable[..., object]] = {
@@ -54,23 +53,22 @@ def source_digest() -> str:
     return digest.hexdigest()
 
 
-def intermediate(target: Host) -> ir.Module:
-    """The whole library as an llvmlite module."""
+def intermediate(target: Host, dtype: str) -> ir.Module:
+    """The library for kernels of one dtype as an llvmlite module."""
     module = ir.Module("symgrad_native")
     module.triple = target.triple
-    for dtype in FLOATS:
-        add_matmul(module, target, dtype)
-        add_peak(module, target, dtype)
+    add_matmul(module, target, dtype)
+    add_peak(module, target, dtype)
     add_barrier(module)
     add_denormals(module)
     return module
 
 
-def build(target: Host | None = None) -> bytes:
-    """The library as an object file for `target`, by default this host."""
+def build(dtype: str, target: Host | None = None) -> bytes:
+    """The library for kernels of one dtype as an object file for `target`, by default this host."""
     target = target or host()
     machine = target.target_machine(level=2)
-    module = llvm.parse_assembly(str(intermediate(target)))
+    module = llvm.parse_assembly(str(intermediate(target, dtype)))
     module.data_layout = str(machine.target_data)
     module.verify()
     object_code: bytes = machine.emit_object(module)
@@ -126,18 +124,18 @@ def unpacked(data: bytes) -> list[bytes]:
 
 
 _lock = Lock()
-_library: list[Linked] = []
+_libraries: dict[str, Linked] = {}
 
 
-def load(object_code: bytes) -> dict[str, int]:
-    """Put the native library into memory for good, let later object code find its symbols, give their addresses.
+def load(dtype: str, object_code: bytes) -> dict[str, int]:
+    """Put the library of a dtype into memory for good, let later object code find its symbols, give their addresses.
 
     Calling it again returns the addresses of the first call.
     """
     with _lock:
-        if not _library:
-            library = link(object_code, SYMBOLS)
+        if dtype not in _libraries:
+            library = link(object_code, SYMBOLS[dtype])
             for name, address in library.addresses.items():
                 llvm.add_symbol(name, address)
-            _library.append(library)
-        return dict(_library[0].addresses)
+            _libraries[dtype] = library
+        return dict(_libraries[dtype].addresses)

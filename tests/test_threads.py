@@ -21,7 +21,7 @@ INTEGER, POINTER = ctypes.c_int64, ctypes.c_void_p
 
 @pytest.fixture(scope="module")
 def addresses():
-    return native.load(native.build())
+    return native.load("float32", native.build("float32"))
 
 
 def test_unjitted_barrier_refuses_company():

@@ -39,8 +39,8 @@ def targets():
 @pytest.fixture(scope="module", params=targets(), ids=lambda target: target.cpu)
 def products(request):
     """matmul of each dtype, compiled for one target, called with NumPy matrices."""
-    linked = native.link(native.build(request.param), native.SYMBOLS)
-    functions = {dtype: MATMUL(linked.addresses[tiles.symbol(dtype)]) for dtype in DTYPES}
+    linked = [native.link(native.build(dtype, request.param), native.SYMBOLS[dtype]) for dtype in DTYPES]
+    functions = {d: MATMUL(one.addresses[tiles.symbol(d)]) for d, one in zip(DTYPES, linked, strict=True)}
 
     def multiply(a, b, c, add=0, runs=(1, 0, 0)):
         def strides(matrix):
@@ -54,12 +54,13 @@ def products(request):
 
     multiply.target = request.param
     yield multiply
-    linked.close()
+    for one in linked:
+        one.close()
 
 
 @pytest.fixture(scope="module")
 def addresses():
-    return native.load(native.build())
+    return {name: address for d in DTYPES for name, address in native.load(d, native.build(d)).items()}
 
 
 def stored(random, shape, dtype, transposed, padding):
@@ -212,21 +213,23 @@ def test_best_steps_use_compiled_heights_only():
 
 def test_load_is_idempotent_and_needs_no_numba():
     code = (
-        "import sys; from symgrad.codegen import native; code = native.build()\n"
-        "assert native.load(code) == native.load(code) and set(native.load(code)) == set(native.SYMBOLS)\n"
+        "import sys; from symgrad.codegen import native\n"
+        "for d, names in native.SYMBOLS.items():\n"
+        "    code = native.build(d)\n"
+        "    assert native.load(d, code) == native.load(d, code) and set(native.load(d, code)) == set(names)\n"
         "assert 'numba' not in sys.modules"
     )
     subprocess.run([sys.executable, "-c", code], check=True)
 
 
 def test_link_names_what_is_missing():
-    code = native.build()
+    code = native.build("float32")
     with pytest.raises(ValueError, match="does not define symgrad_nothing"):
         native.link(code, [BARRIER, "symgrad_nothing"])
 
 
 def test_build_gives_the_same_bytes_and_the_digest_is_a_name():
-    assert native.build() == native.build()
+    assert native.build("float64") == native.build("float64")
     assert len(native.source_digest()) == 64
 
 
