@@ -74,7 +74,8 @@ def profile_command(
     print(f"{found.waiting:9.1f} {found.waiting / found.step:6.1%}  waiting for other threads")
     print(
         f"a step of {found.batch_size} rows takes {found.step:.0f} µs on {found.threads} threads, "
-        f"{found.rate:.0f} GFLOP/s of {found.peak:.0f} with nothing but multiply-adds;\n"
+        f"{found.rate:.0f} GFLOP/s of {found.peak:.0f} with nothing but multiply-adds\n"
+        "(counted as the formulas have them, also where zeros are left out);\n"
         f"the counters cost {max(0.0, found.overhead):.1%}; data, weights and buffers take {found.memory / 1e6:.0f} MB"
     )
 
