@@ -2,14 +2,15 @@
 
 from __future__ import annotations
 
-from collections.abc import Collection, Mapping
+from collections.abc import Mapping
 
 import numpy as np
 
 from symgrad.codegen.host import LINE
+from symgrad.codegen.liveness import arranged
 from symgrad.codegen.machine import rooms
 from symgrad.codegen.names import size_text
-from symgrad.codegen.program import Assembled
+from symgrad.codegen.program import Assembled, stored_in
 from symgrad.expression.node import Expr
 
 
@@ -23,20 +24,15 @@ class Frame:
             self.row[slots[size_text(name)].place] = extents[name]
         for slot, array in constants.items():
             self.row[slots[slot].place] = array.ctypes.data
-        wanted = {_stored(e, set(assembled.temporaries.values())) for e in assembled.schedule.outputs.values()}
+        buffers = set(assembled.temporaries.values())
+        wanted = {stored_in(e, buffers) for e in assembled.schedule.outputs.values()}
         self.results: list[tuple[int, Expr, int, str]] = []  # slot, node, entries, dtype
-        self.offsets: list[tuple[int, int]] = []  # slot, bytes from the start of the scratch
-        self.scratch = LINE
+        inside: dict[str, int] = {}
         for slot, node, count, dtype in rooms(assembled, extents):
             if node in wanted:
                 self.results.append((slots[slot].place, node, count, dtype))
             else:
-                self.offsets.append((slots[slot].place, self.scratch - LINE))
-                self.scratch += -(-count * np.dtype(dtype).itemsize // LINE) * LINE
-
-
-def _stored(node: Expr, buffers: Collection[Expr]) -> Expr:
-    """The buffer that an output is, or is a view of; a leaf or a number where it is neither."""
-    while node not in buffers and node.args:
-        node = node.args[0]
-    return node
+                inside[slot] = count * np.dtype(dtype).itemsize
+        offsets, total = arranged(inside, assembled.lives)
+        self.offsets = [(slots[slot].place, o) for slot, o in offsets.items()]  # slot, bytes from the scratch's start
+        self.scratch = total + LINE

@@ -8,7 +8,7 @@ from __future__ import annotations
 import ctypes
 import math
 import time
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from functools import cached_property
 from typing import Any
 
@@ -17,6 +17,7 @@ import numpy as np
 from symgrad.codegen import cache, native, peak, tiles
 from symgrad.codegen.background import awaited
 from symgrad.codegen.host import host, usable_cores
+from symgrad.codegen.liveness import Life, arranged
 from symgrad.codegen.multiply import BLOCK
 from symgrad.codegen.pool import Pool, interrupts_held
 from symgrad.codegen.program import PAGE, Assembled, dtype_of, grain
@@ -138,24 +139,46 @@ class Machine:
         _pool.run(enter, threads)
 
     def temporaries(self, extents: Mapping[str, int], threads: int) -> dict[str, np.ndarray]:
-        """Fresh buffers for everything the kernel stores: flat, or (threads, entries) where each has its own part.
+        """Fresh memory for everything the kernel stores: flat, or (threads, entries) where each has its own part.
 
-        One thread alone works in weights and state where they lie.
+        Buffers that are not needed at the same time share it. One thread alone works in weights and state where they
+        lie.
         """
-        found = {slot: np.empty(count, dtype) for slot, _, count, dtype in rooms(self.assembled, extents)}
+        lives, real = self.assembled.lives, self.assembled.program.real
+        shared = {slot: (count, dtype) for slot, _, count, dtype in rooms(self.assembled, extents)}
+        own: dict[str, tuple[int, str]] = {}
+        found = {slot: part[0] for slot, part in together(1, shared, lives).items()}
         for slot, node in self.assembled.owned.items():
-            if threads > 1 or not isinstance(node.op, Leaf):
-                *outer, last = (sizes.bind(s, extents) for s in node.shape)
-                width = share(last, threads, 0, grain(last))[1]
-                count, dtype = math.prod(outer) * width, dtype_of(node, self.assembled.program.real)
-                found[slot] = apart(threads, count, dtype.rstrip("_"))
-        return found
+            *outer, last = (sizes.bind(s, extents) for s in node.shape)
+            count, dtype = math.prod(outer) * share(last, threads, 0, grain(last))[1], dtype_of(node, real).rstrip("_")
+            if not isinstance(node.op, Leaf):
+                own[slot] = count, dtype
+            elif threads > 1:
+                found[slot] = apart(threads, count, dtype)
+        return found | together(threads, own, lives)
 
     @cached_property
     def constants(self) -> dict[str, np.ndarray]:
         """The arrays that formulas hold, by slot, as the kernel takes them."""
         real = self.assembled.program.real
         return {s: flat(n.op.array, dtype_of(n, real)) for s, n in self.assembled.constants.items()}  # type: ignore[attr-defined]
+
+
+def together(
+    threads: int, buffers: Mapping[str, tuple[int, str]], lives: Mapping[str, Life]
+) -> dict[str, np.ndarray]:
+    """Buffers of so many entries of a dtype in one memory for each thread."""
+    offsets, total = arranged({s: count * np.dtype(dtype).itemsize for s, (count, dtype) in buffers.items()}, lives)
+    memory, found = apart(threads, total, np.uint8), {}
+    for slot, (count, dtype) in buffers.items():
+        size = count * np.dtype(dtype).itemsize
+        found[slot] = memory[:, offsets[slot] : offsets[slot] + size].view(dtype)
+    return found
+
+
+def held(buffers: Iterable[np.ndarray]) -> int:
+    """The bytes of memory that some buffers lie in, together."""
+    return sum({id(b.base): b.base.nbytes for b in buffers if b.base is not None}.values())
 
 
 def apart(threads: int, count: int, dtype: Any) -> np.ndarray:

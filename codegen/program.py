@@ -6,13 +6,14 @@ forward, backward and optimizer in one body and the outputs' scalars kept for ev
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Collection, Sequence
 from dataclasses import dataclass, field
 
 import numpy as np
 
 from symgrad.codegen.blocks import BARRIER, Blocks, Lowered
 from symgrad.codegen.flatten import flattened
+from symgrad.codegen.liveness import Life, lives
 from symgrad.codegen.loops import Call, Let, Note, Program, Slot, Statement
 from symgrad.codegen.lower import Lowering, Own
 from symgrad.codegen.names import size_text
@@ -42,6 +43,7 @@ class Assembled:
     constants: dict[str, Expr]
     temporaries: dict[str, Expr]
     owned: dict[str, Expr]  # what each thread has memory of its own for, for its part of the last axis
+    lives: dict[str, Life]  # when temporary buffers are needed, by slot
     sizes: tuple[str, ...]
     scalars: tuple[str, ...] = ()  # outputs kept for every step of a training kernel
     rows: tuple[str, ...] = ()  # outputs kept for every row of a training kernel
@@ -56,6 +58,13 @@ def dtype_of(node: Expr, real: str) -> str:
     if isinstance(node.op, Variable) and node.op.dtype:
         return "bool_" if node.op.dtype == "bool" else node.op.dtype
     return {INTEGER: "int64", BOOLEAN: "bool_"}.get(node.kind, real)
+
+
+def stored_in(node: Expr, buffers: Collection[Expr]) -> Expr:
+    """The buffer that an output is, or is a view of; a leaf or a number where it is neither."""
+    while node not in buffers and node.args:
+        node = node.args[0]
+    return node
 
 
 def grain(size: Size) -> int:
@@ -229,9 +238,13 @@ def finish(
     slots = [Slot(slot, kind, place) for place, (slot, kind) in enumerate(listed)]
     state = lowering.names.fresh("denormals")
     body = [Let(state, "flush_denormals()"), *body, Call("restore_denormals", (state,))]
+    buffers = {b: n for b, n in {**temporaries, **owned}.items() if not isinstance(n.op, Leaf)}
+    kept = {stored_in(e, set(temporaries.values())) for e in schedule.outputs.values()}
+    found = lives(parts, lowering.own, kept)
     program = Program(name, slots, body, assembler.real, assembler.blocks.made)
     widths = tuple(p.stage.product.shape[-1] for p in parts if p.stage.product is not None)
     return Assembled(
-        program, schedule, parts, {s.name: s for s in slots}, inputs, constants, temporaries,
-        owned, tuple(assembler.sizes(batch)), computes=assembler.computes, block=widths,
+        program, schedule, parts, {s.name: s for s in slots}, inputs, constants, temporaries, owned,
+        {b: found[n] for b, n in buffers.items()}, tuple(assembler.sizes(batch)), computes=assembler.computes,
+        block=widths,
     )  # fmt: skip

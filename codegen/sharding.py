@@ -163,6 +163,12 @@ def private(parts: Sequence[Part]) -> list[Expr]:
     A row of such a buffer lies in several threads' parts. A core that reads ahead along it fetches what another core is
     about to write, so that these lines go back and forth: with memory for each part this does not happen.
     """
+    found = divided(parts, -1)
+    return [buffer for buffer in found if buffer.ndim > 1 and isinstance(buffer.shape[-1], int)]
+
+
+def divided(parts: Sequence[Part], axis: int) -> list[Expr]:
+    """The buffers whose first (0) or last (-1) axis threads divide and of which none ever touches another's part."""
     touched: dict[Expr, list[tuple[int | None, tuple[int | None, ...]]]] = {}
     for part in parts:
         for buffer in part.writes:
@@ -172,10 +178,9 @@ def private(parts: Sequence[Part]) -> list[Expr]:
             if buffer in touched:
                 touched[buffer].append((part.split, axes))
     return [
-        buffer
-        for buffer, found in touched.items()
-        if buffer.ndim > 1 and isinstance(buffer.shape[-1], int)
-        if all(split is not None and _same_thread(buffer.ndim - 1, axes, split) for split, axes in found)
+        b
+        for b, found in touched.items()
+        if b.ndim and all(split is not None and _same_thread(axis % b.ndim, axes, split) for split, axes in found)
     ]
 
 

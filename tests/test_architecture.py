@@ -46,7 +46,8 @@ STAGES = {
     "reductions": "scalar_text names lower loops schedule stages", "spreading": "names lower loops",
     "matrices": "scalar_text names lower loops", "multiply": "names lower loops products views",
     "stages": "scalar_text names lower loops products schedule reductions spreading matrices multiply views",
-    "program": "blocks flatten names loops lower schedule sharding stages views",
+    "liveness": "host names sharding",
+    "program": "blocks flatten liveness names loops lower schedule sharding stages views",
     "stepping": "blocks names loops schedule sharding program views",
 }  # fmt: skip
 

@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from symgrad.codegen.machine import best_rate
+from symgrad.codegen.machine import best_rate, held
 from symgrad.codegen.program import describe
 from symgrad.codegen.sharding import Part
 from symgrad.expression import sizes
@@ -133,7 +133,7 @@ def profile(model: Model, x: Any, y: Any) -> Profile:
         )
         for part, spent in zip(program.parts, cycles, strict=False)
     ]
-    temporary = sum(b.nbytes for b in plain.buffers(batch_size).values())
+    temporary = held(plain.buffers(batch_size).values())
     memory = temporary + sum(a.nbytes for a in (*model.weights.values(), *arrays.values()))
     peak = best_rate(model.training.dtype, plain.threads)
     waiting, overhead = cycles[-1] * scale, clocked / seconds - 1

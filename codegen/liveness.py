@@ -1,0 +1,78 @@
+"""Which buffers may lie in the same memory: one is done with before the other is begun.
+
+What one thread is done with another may still need, up to where all of them meet. So time is counted in meetings, but
+in stages for buffers of which each thread has its own part, if these parts lie alike: rows of equal length.
+"""
+
+from __future__ import annotations
+
+import bisect
+import heapq
+from collections.abc import Collection, Hashable, Mapping, Sequence
+from dataclasses import dataclass
+from itertools import accumulate
+from typing import TYPE_CHECKING
+
+from symgrad.codegen.host import LINE
+from symgrad.codegen.names import product_text, size_text
+from symgrad.codegen.sharding import divided
+
+if TYPE_CHECKING:
+    from symgrad.codegen.sharding import Part
+    from symgrad.expression.node import Expr
+
+
+@dataclass(frozen=True)
+class Life:
+    """When a buffer is first and last touched, both included, and among which buffers that says something."""
+
+    group: Hashable
+    begun: int
+    done: int
+
+
+def lives(parts: Sequence[Part], own: Collection[Expr], kept: Collection[Expr]) -> dict[Expr, Life]:
+    """When each buffer is needed; what is kept, until the end."""
+    parts = sorted(parts, key=lambda part: part.stage.only_training)  # as they run
+    meetings = list(accumulate(int(part.barrier) for part in parts))
+    alike = {b: (b.kind, b.shape[0], product_text(sorted(map(size_text, b.shape[1:])))) for b in divided(parts, 0)}
+    alike |= dict.fromkeys(own, "own")
+    found: dict[Expr, Life] = {}
+    for place, part in enumerate(parts):
+        for buffer in (*part.writes, *(read for read, _ in part.reads)):
+            time = place if buffer in alike else meetings[place]
+            begun = found[buffer].begun if buffer in found else time
+            found[buffer] = Life(alike.get(buffer), begun, len(parts) if buffer in kept else time)
+    return found
+
+
+def arranged(sizes: Mapping[str, int], times: Mapping[str, Life]) -> tuple[dict[str, int], int]:
+    """Where each buffer begins, on a cache line, and how many bytes there are in all.
+
+    In the order in which they are begun, each takes the smallest free room that is large enough, or the largest, which
+    grows, or a new one.
+
+    >>> times = {"a": Life("", 0, 1), "b": Life("", 1, 2), "c": Life("", 2, 2)}
+    >>> arranged({"a": 100, "b": 10, "c": 64}, times)
+    ({'a': 0, 'b': 128, 'c': 0}, 192)
+    """
+    rooms: list[int] = []  # their bytes
+    found: dict[str, int] = {}
+    for group in dict.fromkeys(times[slot].group for slot in sizes):
+        free: list[tuple[int, int]] = []  # bytes, room
+        taken: list[tuple[int, int]] = []  # until when, room
+        for slot in sorted((s for s in sizes if times[s].group == group), key=lambda s: times[s].begun):
+            while taken and taken[0][0] < times[slot].begun:
+                room = heapq.heappop(taken)[1]
+                bisect.insort(free, (rooms[room], room))
+            size = -(-sizes[slot] // LINE) * LINE
+            if free:
+                _, room = free.pop(min(bisect.bisect_left(free, (size, -1)), len(free) - 1))
+                rooms[room] = max(rooms[room], size)
+            else:
+                room = len(rooms)
+                rooms.append(size)
+            found[slot] = room
+            heapq.heappush(taken, (times[slot].done, room))
+    starts = [0, *accumulate(rooms)]
+    return {slot: starts[room] for slot, room in found.items()}, starts[-1]
