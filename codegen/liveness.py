@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import bisect
 import heapq
+from collections import defaultdict
 from collections.abc import Collection, Hashable, Mapping, Sequence
 from dataclasses import dataclass
 from itertools import accumulate
@@ -58,21 +59,21 @@ def arranged(sizes: Mapping[str, int], times: Mapping[str, Life]) -> tuple[dict[
     """
     rooms: list[int] = []  # their bytes
     found: dict[str, int] = {}
-    for group in dict.fromkeys(times[slot].group for slot in sizes):
-        free: list[tuple[int, int]] = []  # bytes, room
-        taken: list[tuple[int, int]] = []  # until when, room
-        for slot in sorted((s for s in sizes if times[s].group == group), key=lambda s: times[s].begun):
-            while taken and taken[0][0] < times[slot].begun:
-                room = heapq.heappop(taken)[1]
-                bisect.insort(free, (rooms[room], room))
-            size = -(-sizes[slot] // LINE) * LINE
-            if free:
-                _, room = free.pop(min(bisect.bisect_left(free, (size, -1)), len(free) - 1))
-                rooms[room] = max(rooms[room], size)
-            else:
-                room = len(rooms)
-                rooms.append(size)
-            found[slot] = room
-            heapq.heappush(taken, (times[slot].done, room))
+    free: defaultdict[Hashable, list[tuple[int, int]]] = defaultdict(list)  # of each group: bytes, room
+    taken: defaultdict[Hashable, list[tuple[int, int]]] = defaultdict(list)  # until when, room
+    for slot in sorted(sizes, key=lambda slot: times[slot].begun):
+        life, size = times[slot], -(-sizes[slot] // LINE) * LINE
+        empty, full = free[life.group], taken[life.group]
+        while full and full[0][0] < life.begun:
+            room = heapq.heappop(full)[1]
+            bisect.insort(empty, (rooms[room], room))
+        if empty:
+            _, room = empty.pop(min(bisect.bisect_left(empty, (size, -1)), len(empty) - 1))
+            rooms[room] = max(rooms[room], size)
+        else:
+            room = len(rooms)
+            rooms.append(size)
+        found[slot] = room
+        heapq.heappush(full, (life.done, room))
     starts = [0, *accumulate(rooms)]
     return {slot: starts[room] for slot, room in found.items()}, starts[-1]
