@@ -171,12 +171,13 @@ class Product:
         parameters += [("pack_a", BIT), ("pack_b", BIT), ("work", p), ("runs", I64), ("a_run", I64), ("b_run", I64)]
         parameters += self.ahead
         function, builder = define(self.module, f"{self.prefix}block", VOID, parameters)
-        a, a_row, a_col, b, b_row, b_col, c, c_row, rows, columns, depth, resume, pack_a, pack_b, work = function.args[
-            :15
-        ]
+        a, a_row, a_col, b, b_row, b_col, c, c_row, rows, columns, depth, resume, pack_a, pack_b, work = (
+            function.args[:15]
+        )
         runs, a_run, b_run, *ahead = function.args[15:]
         width, zero, one = number(self.width), number(0), number(1)
-        full = builder.mul(builder.sdiv(columns, width), width)
+        panels = builder.sdiv(columns, width)
+        full = builder.mul(panels, width)
         first = builder.select(pack_b, zero, full)
         b_here, rest = element(builder, b, (first, b_col)), builder.sub(columns, first)
         whole = builder.mul(depth, runs)
@@ -192,18 +193,13 @@ class Product:
         found = builder.bitcast(builder.gep(spare, [number(SPARE_BYTES // self.vector.item)]), I32.as_pointer())
         row_step = builder.select(pack_a, number(1), a_row)
         column_step = builder.select(pack_a, number(STRIP_ROW), a_col)
-        panels = builder.sdiv(columns, width)
         *ahead, ahead_step = ahead
         # For a look through B: its panels, all of them together where they are packed, and the last narrow one.
         vectors = builder.mul(panels, number(self.vectors))
         b_whole = [b_here, b_step, builder.select(pack_b, one, depth)]
         b_whole.append(builder.select(pack_b, builder.mul(vectors, depth), vectors))
-        b_rest = [
-            tail,
-            width,
-            depth,
-            emit.ceiling_division(builder, builder.sub(columns, full), number(self.vector.lanes)),
-        ]
+        narrow = emit.ceiling_division(builder, builder.sub(columns, full), number(self.vector.lanes))
+        b_rest = [tail, width, depth, narrow]
         look = self.zeros.emit_look(builder, (row_step, column_step), (rows, columns, depth), runs)
         low, no = builder.icmp_signed("!=", look, zeros.IGNORED), ir.Constant(BIT, 0)
         with emit.varying_loop(builder, rows, carried=[look, low, no, zero]) as (row, (look, low, rest, tile), after):

@@ -1,7 +1,7 @@
 """What a product need not multiply: the k where every row of a tile of A is zero, as LLVM IR.
 
-Nine tenths of an image may be zeros that lie together, and a unit that is off in every row is a column of zeros. Zero
-times a finite number adds nothing; zero times infinity or NaN is NaN, so that B has to be looked through before.
+Most of an image may be zeros that lie together, and a unit that is off in every row is a column of zeros. Zero times a
+finite number adds nothing; zero times infinity or NaN is NaN, so that B has to be looked through before.
 """
 
 from collections.abc import Callable, Sequence
