@@ -32,19 +32,28 @@ class Life:
     done: int
 
 
+WHOLE = Life("a stage's own", 0, 0)  # of what lies apart from all others: equal times are never free of each other
+
+
 def lives(parts: Sequence[Part], own: Collection[Expr], kept: Collection[Expr]) -> dict[Expr, Life]:
-    """When each buffer is needed; what is kept, until the end."""
+    """When each buffer is needed that a stage writes and that others may read; what is kept, until the end."""
     parts = sorted(parts, key=lambda part: part.stage.only_training)  # as they run
     meetings = list(accumulate(int(part.barrier) for part in parts))
     alike = {b: (b.kind, b.shape[0], product_text(sorted(map(size_text, b.shape[1:])))) for b in divided(parts, 0)}
     alike |= dict.fromkeys(own, "own")
     found: dict[Expr, Life] = {}
     for place, part in enumerate(parts):
-        for buffer in (*part.writes, *(read for read, _ in part.reads)):
-            time = place if buffer in alike else meetings[place]
-            begun = found[buffer].begun if buffer in found else time
-            found[buffer] = Life(alike.get(buffer), begun, len(parts) if buffer in kept else time)
+        times = {buffer: place if buffer in alike else meetings[place] for buffer in (*part.writes, *reads(part))}
+        for buffer, time in times.items():
+            if buffer in found or buffer in part.writes:
+                begun = found[buffer].begun if buffer in found else time
+                found[buffer] = Life(alike.get(buffer), begun, len(parts) if buffer in kept else time)
     return found
+
+
+def reads(part: Part) -> list[Expr]:
+    """The buffers a stage reads."""
+    return [buffer for buffer, _ in part.reads]
 
 
 def arranged(sizes: Mapping[str, int], times: Mapping[str, Life]) -> tuple[dict[str, int], int]:

@@ -147,7 +147,7 @@ class Machine:
         lives, real = self.assembled.lives, self.assembled.program.real
         shared = {slot: (count, dtype) for slot, _, count, dtype in rooms(self.assembled, extents)}
         own: dict[str, tuple[int, str]] = {}
-        found = {slot: part[0] for slot, part in together(1, shared, lives).items()}
+        found = {slot: part[0] for slot, part in in_one_memory(1, shared, lives).items()}
         for slot, node in self.assembled.owned.items():
             *outer, last = (sizes.bind(s, extents) for s in node.shape)
             count, dtype = math.prod(outer) * share(last, threads, 0, grain(last))[1], dtype_of(node, real).rstrip("_")
@@ -155,7 +155,7 @@ class Machine:
                 own[slot] = count, dtype
             elif threads > 1:
                 found[slot] = apart(threads, count, dtype)
-        return found | together(threads, own, lives)
+        return found | in_one_memory(threads, own, lives)
 
     @cached_property
     def constants(self) -> dict[str, np.ndarray]:
@@ -164,7 +164,7 @@ class Machine:
         return {s: flat(n.op.array, dtype_of(n, real)) for s, n in self.assembled.constants.items()}  # type: ignore[attr-defined]
 
 
-def together(
+def in_one_memory(
     threads: int, buffers: Mapping[str, tuple[int, str]], lives: Mapping[str, Life]
 ) -> dict[str, np.ndarray]:
     """Buffers of so many entries of a dtype in one memory for each thread."""

@@ -13,7 +13,7 @@ import numpy as np
 
 from symgrad.codegen.blocks import BARRIER, Blocks, Lowered
 from symgrad.codegen.flatten import flattened
-from symgrad.codegen.liveness import Life, lives
+from symgrad.codegen.liveness import WHOLE, Life, lives
 from symgrad.codegen.loops import Call, Let, Note, Program, Slot, Statement
 from symgrad.codegen.lower import Lowering, Own
 from symgrad.codegen.names import size_text
@@ -240,11 +240,11 @@ def finish(
     body = [Let(state, "flush_denormals()"), *body, Call("restore_denormals", (state,))]
     buffers = {b: n for b, n in {**temporaries, **owned}.items() if not isinstance(n.op, Leaf)}
     kept = {stored_in(e, set(temporaries.values())) for e in schedule.outputs.values()}
-    found = lives(parts, lowering.own, kept)
+    known = lives(parts, lowering.own, kept)
     program = Program(name, slots, body, assembler.real, assembler.blocks.made)
     widths = tuple(p.stage.product.shape[-1] for p in parts if p.stage.product is not None)
     return Assembled(
         program, schedule, parts, {s.name: s for s in slots}, inputs, constants, temporaries, owned,
-        {b: found[n] for b, n in buffers.items()}, tuple(assembler.sizes(batch)), computes=assembler.computes,
-        block=widths,
+        {b: known.get(n, WHOLE) for b, n in buffers.items()}, tuple(assembler.sizes(batch)),
+        computes=assembler.computes, block=widths,
     )  # fmt: skip
