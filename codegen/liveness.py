@@ -39,8 +39,9 @@ def lives(parts: Sequence[Part], own: Collection[Expr], kept: Collection[Expr]) 
     """When each buffer is needed that a stage writes and that others may read; what is kept, until the end."""
     parts = sorted(parts, key=lambda part: part.stage.only_training)  # as they run
     meetings = list(accumulate(int(part.barrier) for part in parts))
-    alike = {b: (b.kind, b.shape[0], product_text(sorted(map(size_text, b.shape[1:])))) for b in divided(parts, 0)}
-    alike |= dict.fromkeys(own, "own")
+    alike: dict[Expr, Hashable] = dict.fromkeys(own, "own")
+    for buffer in divided(parts, 0):
+        alike.setdefault(buffer, (buffer.kind, buffer.shape[0], product_text(sorted(map(size_text, buffer.shape[1:])))))
     found: dict[Expr, Life] = {}
     for place, part in enumerate(parts):
         times = {buffer: place if buffer in alike else meetings[place] for buffer in (*part.writes, *reads(part))}
