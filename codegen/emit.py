@@ -6,6 +6,7 @@ It holds what every hand-written piece of the native library needs, and must not
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
+from typing import Any
 
 from llvmlite import ir  # type: ignore[import-untyped]
 
@@ -121,6 +122,13 @@ def prefetch(builder: ir.IRBuilder, pointer: ir.Value) -> None:
 def number(value: int) -> ir.Constant:
     """A 64-bit integer constant."""
     return ir.Constant(I64, value)
+
+
+def table(module: ir.Module, name: str, kind: ir.Type, values: Sequence[Any]) -> ir.GlobalVariable:
+    """A constant array that only this module sees."""
+    found = ir.GlobalVariable(module, kind, name)
+    found.global_constant, found.linkage, found.initializer = True, "internal", ir.Constant(kind, values)
+    return found
 
 
 def external(module: ir.Module, name: str, kind: ir.FunctionType) -> ir.Function:

@@ -44,17 +44,12 @@ def lives(parts: Sequence[Part], own: Collection[Expr], kept: Collection[Expr]) 
         alike.setdefault(buffer, (buffer.kind, buffer.shape[0], product_text(sorted(map(size_text, buffer.shape[1:])))))
     found: dict[Expr, Life] = {}
     for place, part in enumerate(parts):
-        times = {buffer: place if buffer in alike else meetings[place] for buffer in (*part.writes, *reads(part))}
-        for buffer, time in times.items():
+        for buffer in (*part.writes, *(read for read, _ in part.reads)):
             if buffer in found or buffer in part.writes:
+                time = place if buffer in alike else meetings[place]
                 begun = found[buffer].begun if buffer in found else time
                 found[buffer] = Life(alike.get(buffer), begun, len(parts) if buffer in kept else time)
     return found
-
-
-def reads(part: Part) -> list[Expr]:
-    """The buffers a stage reads."""
-    return [buffer for buffer, _ in part.reads]
 
 
 def arranged(sizes: Mapping[str, int], times: Mapping[str, Life]) -> tuple[dict[str, int], int]:

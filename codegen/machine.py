@@ -168,12 +168,10 @@ def in_one_memory(
     threads: int, buffers: Mapping[str, tuple[int, str]], lives: Mapping[str, Life]
 ) -> dict[str, np.ndarray]:
     """Buffers of so many entries of a dtype in one memory for each thread."""
-    offsets, total = arranged({s: count * np.dtype(dtype).itemsize for s, (count, dtype) in buffers.items()}, lives)
-    memory, found = apart(threads, total, np.uint8), {}
-    for slot, (count, dtype) in buffers.items():
-        size = count * np.dtype(dtype).itemsize
-        found[slot] = memory[:, offsets[slot] : offsets[slot] + size].view(dtype)
-    return found
+    room = {slot: count * np.dtype(dtype).itemsize for slot, (count, dtype) in buffers.items()}
+    offsets, total = arranged(room, lives)
+    memory = apart(threads, total, np.uint8)
+    return {s: memory[:, offsets[s] : offsets[s] + room[s]].view(dtype) for s, (_, dtype) in buffers.items()}
 
 
 def held(buffers: Iterable[np.ndarray]) -> int:

@@ -93,11 +93,11 @@ class Product:
         """Return the height of the next tile of at most so many rows."""
         steps = best_steps(tallest, self.vectors)
         kind = ir.ArrayType(I8, len(steps))
-        table = ir.GlobalVariable(self.module, kind, self.module.get_unique_name(f"{self.prefix}steps"))
-        table.global_constant, table.linkage, table.initializer = True, "internal", ir.Constant(kind, steps)
+        name = self.module.get_unique_name(f"{self.prefix}steps")
+        known = emit.table(self.module, name, kind, steps)
         with builder.if_then(builder.icmp_signed(">=", left, number(len(steps)))):
             builder.ret(number(tallest))
-        builder.ret(builder.zext(builder.load(builder.gep(table, [number(0), left])), I64))
+        builder.ret(builder.zext(builder.load(builder.gep(known, [number(0), left])), I64))
 
     def call_tile(self, builder: ir.IRBuilder, height: ir.Value, count: int, arguments: list[ir.Value]) -> None:
         """A switch over the heights, then the tile with that height and `count` vectors."""

@@ -6,7 +6,6 @@ finite number adds nothing; zero times infinity or NaN is NaN, so that B has to 
 
 from collections.abc import Callable, Sequence
 from functools import reduce
-from typing import Any
 
 from llvmlite import ir  # type: ignore[import-untyped]
 
@@ -24,6 +23,7 @@ from symgrad.codegen.emit import (
     minimum,
     number,
     spread,
+    table,
     varying_loop,
 )
 
@@ -43,21 +43,15 @@ class Zeros:
         self.step = max(8, vector.lanes)  # so many k are looked at together
         self.bits = ir.IntType(8 * vector.item)
         self.whole = ir.VectorType(self.bits, vector.lanes)
-        self.every = self.constant("every", ir.ArrayType(I32, longest), list(range(longest)))
+        self.every = table(module, f"{prefix}every", ir.ArrayType(I32, longest), list(range(longest)))
         # Which of eight bits are set, in ascending order, for all eights there are.
         rows = [[bit for bit in range(8) if number >> bit & 1] for number in range(256)]
         eight = ir.VectorType(I8, 8)
-        self.places = self.constant("places", ir.ArrayType(eight, 256), [
+        self.places = table(module, f"{prefix}places", ir.ArrayType(eight, 256), [
             ir.Constant(eight, row + [0] * (8 - len(row))) for row in rows])  # fmt: skip
         self.ones = external(module, "llvm.ctpop.i64", ir.FunctionType(I64, [I64]))
         self.nonzero = self.define_nonzero()
         self.finite = self.define_finite()
-
-    def constant(self, name: str, kind: ir.Type, values: list[Any]) -> ir.GlobalVariable:
-        """A table in the library."""
-        table = ir.GlobalVariable(self.module, kind, f"{self.prefix}{name}")
-        table.global_constant, table.linkage, table.initializer = True, "internal", ir.Constant(kind, values)
-        return table
 
     def start(self, builder: ir.IRBuilder) -> ir.Value:
         """The address of the list of all k."""

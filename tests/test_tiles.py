@@ -253,13 +253,7 @@ def test_environment_chooses_the_processor_as_for_numba(environment):
 def test_runs_of_the_depth_and_sums_that_go_on(products, dtype):
     """The windows of a convolution: rows that overlap, a depth in runs a row of the image apart."""
     random = np.random.default_rng(12)
-    for height, width, channels, columns in [
-        (5, 9, 3, 7),
-        (3, 4, 16, 16),
-        (4, 31, 1, 33),
-        (2, 15, 8, 1),
-        (7, 8, 5, 48),
-    ]:
+    for height, width, channels, columns in [(5, 9, 3, 7), (3, 4, 16, 16), (4, 31, 1, 33), (2, 15, 8, 1), (7, 8, 5, 48)]:
         image = random.standard_normal((height, width, channels)).astype(dtype)
         for size in (1, 2, 3):
             for stride in (1, -1):
