@@ -3,7 +3,7 @@
 import builtins
 import os
 import subprocess
-import time
+import sys
 
 import numpy as np
 import pytest
@@ -27,6 +27,25 @@ NAMES = {"x": x, "w": w}
 )  # fmt: skip
 def test_what_is_understood(text, want):
     assert sg.parse(text, NAMES) is want
+
+
+def refused(text):
+    """The error that ``text`` is refused with, after little work: calls are counted, since seconds depend on what else the machine does."""
+    calls = 0
+
+    def count(frame, event, argument):
+        nonlocal calls
+        calls += event in ("call", "c_call")
+
+    usual = sys.getprofile()
+    sys.setprofile(count)
+    try:
+        with pytest.raises(sg.ExpressionError) as caught:
+            sg.parse(text, NAMES)
+    finally:
+        sys.setprofile(usual)
+    assert calls < 5000, text
+    return caught.value
 
 
 ATTACKS = """
@@ -154,10 +173,7 @@ def test_nothing_in_a_text_is_executed(tmp_path, monkeypatch):
     texts = attack_texts(canary)
     assert len(texts) >= 60
     for text in texts:
-        started = time.perf_counter()
-        with pytest.raises(sg.ExpressionError):
-            sg.parse(text, NAMES)
-        assert time.perf_counter() - started < 0.1, text
+        refused(text)
         assert not canary.exists(), text
 
 
@@ -167,11 +183,7 @@ def test_nothing_in_a_text_is_executed(tmp_path, monkeypatch):
      "x" + ".T" * 4000, "x" + "**2" * 2000, "1" * 9000, "x+" * 2000 + "x"],
 )  # fmt: skip
 def test_limits(text):
-    started = time.perf_counter()
-    with pytest.raises(sg.ExpressionError) as caught:
-        sg.parse(text, NAMES)
-    assert time.perf_counter() - started < 0.5
-    assert len(str(caught.value)) < 500
+    assert len(str(refused(text))) < 500
 
 
 @pytest.mark.parametrize(
@@ -197,9 +209,7 @@ def test_shape_errors_come_through_as_they_are():
 
 
 def test_powers_of_powers_are_not_computed():
-    started = time.perf_counter()
-    assert sg.parse("9**9**9**9", {}).shape == ()
-    assert time.perf_counter() - started < 0.1
+    assert sg.parse("9**9**9**9", {}) is sg.constant(9) ** (sg.constant(9) ** (sg.constant(9) ** sg.constant(9)))  # its digits fill no memory
 
 
 def test_numbers_are_exact():
