@@ -12,7 +12,7 @@ from llvmlite import ir  # type: ignore[import-untyped]
 
 VOID, BIT, I8, I32, I64 = ir.VoidType(), ir.IntType(1), ir.IntType(8), ir.IntType(32), ir.IntType(64)
 FLOATS = {"float32": ir.FloatType(), "float64": ir.DoubleType()}
-SUFFIX = {"float32": "f32", "float64": "f64"}
+SUFFIX = {"float32": "f32", "float64": "f64", "bfloat16": "bf16"}
 
 
 @dataclass(frozen=True)

@@ -36,6 +36,14 @@ define float @fused(float %x, float %y) {
 }
 declare float @llvm.fma.f32(float, float, float)
 """
+BFLOAT16 = """
+define void @rounded(ptr %a, ptr %b) {
+  %x = load <16 x float>, ptr %a, align 4
+  %y = fptrunc <16 x float> %x to <16 x bfloat>
+  store <16 x bfloat> %y, ptr %b, align 4
+  ret void
+}
+"""
 
 
 @dataclass(frozen=True)
@@ -48,6 +56,7 @@ class Host:
     vector_bytes: int
     registers: int
     has_fma: bool
+    has_bfloat16: bool = False  # products of bfloat16 pairs: AVX512-BF16
 
     def lanes(self, dtype: str) -> int:
         """Elements of `dtype` ("float32" or "float64") in one vector register."""
@@ -71,9 +80,10 @@ class Host:
 
 @cache
 def initialize_llvm() -> None:
-    """Make LLVM's own target and assembly printer available; cheap to call again."""
+    """Make LLVM's own target, assembly printer and parser available; cheap to call again."""
     llvm.initialize_native_target()
     llvm.initialize_native_asmprinter()
+    llvm.initialize_native_asmparser()  # for instructions that are written by name
 
 
 @cache
@@ -104,9 +114,12 @@ def describe(cpu: str, features: str, triple: str) -> Host:
     machine = Host(cpu, features, triple, 16, 16, False).target_machine(level=1)
     assembly = machine.emit_assembly(llvm.parse_assembly(PROBE))
     vector_bytes = 64 if "%zmm" in assembly else 32 if "%ymm" in assembly else 16
+    # Older LLVM cannot put every such rounding into instructions, and ends the process over it.
+    rounding = machine.emit_assembly(llvm.parse_assembly(BFLOAT16)) if llvm.llvm_version_info >= (20,) else ""
     many = vector_bytes == 64 or triple.startswith(("aarch64", "arm64"))
     # Without the instruction LLVM calls the C library's fmaf, which is exact and very slow.
-    return Host(cpu, features, triple, vector_bytes, 32 if many else 16, re.search(r"\bfmaf\b", assembly) is None)
+    has_fma, has_bfloat16 = re.search(r"\bfmaf\b", assembly) is None, vector_bytes == 64 and "vcvtneps2bf16" in rounding
+    return Host(cpu, features, triple, vector_bytes, 32 if many else 16, has_fma, has_bfloat16)
 
 
 def facts() -> dict[str, str]:
@@ -119,6 +132,7 @@ def facts() -> dict[str, str]:
         "vectors": f"{8 * here.vector_bytes} bits, {here.registers} registers"
         + (", fused multiply-add" if here.has_fma else ""),
         "register tile": f"{rows} x {vectors * here.lanes('float32')} float32",
+        "products of bfloat16": "AVX512-BF16" if here.has_bfloat16 else "put together from float32 (no AVX512-BF16)",
     }
 
 

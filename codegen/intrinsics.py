@@ -4,7 +4,7 @@ The library must be in memory (`native.load`) when code with such a call is link
 exceptions, no reference counts. The twins that unjitted source calls instead are `native.TWINS`.
 """
 
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from typing import Any
 
 from llvmlite import ir  # type: ignore[import-untyped]
@@ -27,39 +27,45 @@ def data_pointer(context: Any, builder: ir.IRBuilder, kind: Any, value: ir.Value
     return value if isinstance(kind, types.CPointer) else context.make_array(kind)(context, builder, value).data
 
 
-@intrinsic
-def matmul(  # type: ignore[no-untyped-def]
-    typing_context,
-    a, a_start, a_row, a_col, b, b_start, b_row, b_col, c, c_start, c_row, rows, columns, depth, runs, a_run, b_run,
-    add, work,
-):  # fmt: skip
-    """C[rows, columns] = A[rows, depth] @ B[depth, columns] within flat arrays; see `tiles`."""
-    if not (flat(a) and flat(b) and flat(c) and flat(work) and a.dtype == b.dtype == c.dtype):
-        return None
-    if str(a.dtype) not in FLOATS:
-        return None
-    name, scalar = symbol(str(a.dtype)), FLOATS[str(a.dtype)]
-    integer = types.int64
-    signature = types.void(
-        a, integer, integer, integer, b, integer, integer, integer, c, integer, integer, integer, integer, integer,
-        integer, integer, integer, integer, work,
-    )  # fmt: skip
+def product(symbol_of: Mapping[str, str]) -> Callable[..., Any]:
+    """The intrinsic of a product in the native library, by the dtype of its matrices; see `tiles`."""
 
-    def generate(context: Any, builder: ir.IRBuilder, signature: Any, arguments: Any) -> ir.Value:
-        pointer = scalar.as_pointer()
+    @intrinsic
+    def matmul(  # type: ignore[no-untyped-def]
+        typing_context,
+        a, a_start, a_row, a_col, b, b_start, b_row, b_col, c, c_start, c_row, rows, columns, depth, runs, a_run, b_run,
+        add, work,
+    ):  # fmt: skip
+        """C[rows, columns] = A[rows, depth] @ B[depth, columns] within flat arrays."""
+        if not (flat(a) and flat(b) and flat(c) and flat(work) and a.dtype == b.dtype == c.dtype):
+            return None
+        if str(a.dtype) not in symbol_of:
+            return None
+        name, scalar = symbol_of[str(a.dtype)], FLOATS[str(a.dtype)]
+        integer = types.int64
+        signature = types.void(
+            a, integer, integer, integer, b, integer, integer, integer, c, integer, integer, integer, integer, integer,
+            integer, integer, integer, integer, work,
+        )  # fmt: skip
 
-        def place(position: int) -> ir.Value:
-            data = data_pointer(context, builder, signature.args[position], arguments[position])
-            return builder.gep(builder.bitcast(data, pointer), [arguments[position + 1]])
+        def generate(context: Any, builder: ir.IRBuilder, signature: Any, arguments: Any) -> ir.Value:
+            pointer = scalar.as_pointer()
 
-        a_row, a_col, b_row, b_col = (arguments[i] for i in (2, 3, 6, 7))
-        scratch = builder.bitcast(data_pointer(context, builder, signature.args[18], arguments[18]), pointer)
-        values = [place(0), a_row, a_col, place(4), b_row, b_col, place(8), *arguments[10:18], scratch]
-        function = external(builder.module, name, ir.FunctionType(VOID, [value.type for value in values]))
-        builder.call(function, values)
-        return context.get_dummy_value()
+            def place(position: int) -> ir.Value:
+                data = data_pointer(context, builder, signature.args[position], arguments[position])
+                return builder.gep(builder.bitcast(data, pointer), [arguments[position + 1]])
 
-    return signature, generate
+            a_row, a_col, b_row, b_col = (arguments[i] for i in (2, 3, 6, 7))
+            scratch = builder.bitcast(data_pointer(context, builder, signature.args[18], arguments[18]), pointer)
+            values = [place(0), a_row, a_col, place(4), b_row, b_col, place(8), *arguments[10:18], scratch]
+            function = external(builder.module, name, ir.FunctionType(VOID, [value.type for value in values]))
+            builder.call(function, values)
+            return context.get_dummy_value()
+
+        return signature, generate
+
+    called: Callable[..., Any] = matmul
+    return called
 
 
 @intrinsic
@@ -116,7 +122,8 @@ def fetch(typing_context, values, start, count):  # type: ignore[no-untyped-def]
 
 
 INTRINSICS: dict[str, Callable[..., Any]] = {
-    "matmul": matmul,
+    "matmul": product({dtype: symbol(dtype) for dtype in FLOATS}),
+    "matmul_bfloat16": product({"float32": symbol("bfloat16")}),
     "barrier": barrier,
     "flush_denormals": flush_denormals,
     "restore_denormals": restore_denormals,

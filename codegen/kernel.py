@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Mapping, Sequence
-from typing import Any, overload
+from typing import Any
 
 import numpy as np
 
@@ -22,6 +22,7 @@ from symgrad.expression import binding, ops, sizes
 from symgrad.expression.forms import evaluation_forms
 from symgrad.expression.node import Expr, leaves, topological
 from symgrad.expression.ops import Constant, Contraction, Leaf, Named
+from symgrad.expression.precision import DTYPES, precision_of
 from symgrad.expression.scalars import REAL
 
 KNOWN_SIZES = 64  # combinations of sizes that a kernel remembers
@@ -35,18 +36,25 @@ class Kernel:
     """
 
     def __init__(
-        self, expressions: Sequence[Expr], single: bool, dtype: str, threads: int, written: Sequence[Expr] = ()
+        self,
+        expressions: Sequence[Expr],
+        single: bool,
+        dtype: str,
+        threads: int,
+        written: Sequence[Expr] = (),
+        precision: str | None = None,
     ) -> None:
-        if dtype not in ("float32", "float64"):
-            raise CompileError(f"kernels compute in float32 or float64, not {dtype!r}")
+        if dtype not in DTYPES:
+            raise CompileError(f"kernels compute in {' or '.join(DTYPES)}, not {dtype!r}")
         self.dtype, self.threads, self._single = dtype, threads, single
+        self.precision = precision_of(dtype, precision)
         # As written: what simplification did away with may be given all the same, and may be all that tells a size.
         self.inputs = leaves([*expressions, *written])
         self._limits = binding.limits(topological(expressions))
         self._picked = [n for n in topological(expressions) if isinstance(n.op, ops.Take | ops.Scatter)]
         outputs = {f"output{i}": e for i, e in enumerate(expressions)}
         self._schedule = make_schedule(outputs)
-        assembled = assemble(self._schedule, dtype, "kernel")
+        assembled = assemble(self._schedule, self.precision, "kernel")
         self._sizes = sizes.names(assembled.sizes)
         self._machine = Machine(assembled, "a kernel for " + ", ".join(e.label for e in expressions)[:200])
         self.source = self._machine.source
@@ -176,19 +184,18 @@ def _range(positions: np.ndarray) -> tuple[int, int]:
     return (int(positions.min()), int(positions.max())) if positions.size else (0, -1)
 
 
-@overload
-def compile(expressions: Expr, dtype: str = ..., threads: int | None = ..., simplify: bool = ...) -> Kernel: ...
-@overload
 def compile(
-    expressions: Sequence[Expr], dtype: str = ..., threads: int | None = ..., simplify: bool = ...
-) -> Kernel: ...
-def compile(
-    expressions: Expr | Sequence[Expr], dtype: str = "float32", threads: int | None = None, simplify: bool = True
+    expressions: Expr | Sequence[Expr],
+    dtype: str = "float32",
+    threads: int | None = None,
+    simplify: bool = True,
+    precision: str | None = None,
 ) -> Kernel:
     """A kernel for one expression or a list, over named inputs, with every named size free at each call.
 
     The expressions are simplified first, exactly as `sg.formula` shows them; `simplify=False` leaves them as written.
-    Raises CompileError for what has no kernel.
+    With `precision="bfloat16"` the factors of matrix products are rounded to that; everything else, their sums
+    included, stays float32. Raises CompileError for what has no kernel, ConfigurationError for another precision.
 
     >>> from symgrad.expression.functions import variable
     >>> x = variable("x", ("N",))
@@ -203,4 +210,4 @@ def compile(
         raise CompileError("there is nothing to compile: the list of expressions is empty")
     leaves(listed)
     chosen = simplified(listed) if simplify else listed
-    return Kernel(chosen, single, dtype, threads or default_threads(), listed)
+    return Kernel(chosen, single, dtype, threads or default_threads(), listed, precision)

@@ -92,6 +92,7 @@ class Program:
     slots: list[Slot]
     body: list[Statement]
     real: str  # the dtype that real numbers have: float32 or float64
+    precision: str  # the dtype that factors of products are rounded to
     blocks: list[Block] = field(default_factory=list)
 
 

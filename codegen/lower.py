@@ -66,8 +66,10 @@ class Lowering:
         gathered: frozenset[Expr] = frozenset(),
         stepped: frozenset[Expr] = frozenset(),
         drawn: tuple[Expr, ...] = (),
+        precision: str = "",
     ) -> None:
         self.schedule = schedule
+        self.precision = precision  # what factors of products are rounded to
         self.names = Names()
         self.gathered = gathered  # inputs whose rows are picked by `rows`
         self.stepped = stepped  # scalars that have another value each step

@@ -16,6 +16,7 @@ import numpy as np
 
 from symgrad.codegen import cache, native, peak, tiles
 from symgrad.codegen.background import awaited
+from symgrad.codegen.factors import factors_of
 from symgrad.codegen.host import host, usable_cores
 from symgrad.codegen.liveness import Life, arranged
 from symgrad.codegen.multiply import BLOCK
@@ -41,22 +42,25 @@ def default_threads() -> int:
 
 
 def library(dtype: str) -> dict[str, int]:
-    """The addresses of the native library for kernels of a dtype, which is put into memory."""
+    """The addresses of the native library for kernels of a dtype, or for products of bfloat16: now in memory."""
     object_code, _, _ = cache.fetch(cache.key_of("native", dtype), lambda: (native.build(dtype), "native"))
     return native.load(dtype, object_code)
 
 
 def best_rate(dtype: str, threads: int, rounds: int = 2_000_000, repeats: int = 5) -> float:
-    """GFLOP/s that threads reach together with nothing but multiply-adds between registers, the best of a few runs."""
+    """GFLOP/s that threads reach together with nothing but multiply-adds between registers, the best of a few runs.
+
+    Of "bfloat16" these are of pairs.
+    """
     call = ctypes.CFUNCTYPE(None, ctypes.c_void_p, ctypes.c_int64)(library(dtype)[peak.symbol(dtype)])
-    target, best = host(), math.inf
-    values = apart(threads, peak.CHAINS * target.lanes(dtype), dtype)
+    factors, best = factors_of(host(), dtype), math.inf
+    values = apart(threads, peak.CHAINS * factors.vector.lanes, factors.vector.dtype)
     values.fill(0.5)
     for _ in range(repeats):
         started = time.perf_counter()
         _pool.run(lambda thread: call(values[thread].ctypes.data, rounds), threads)
         best = min(best, time.perf_counter() - started)
-    return threads * peak.operations(target, dtype, rounds) / best / 1e9
+    return threads * peak.operations(factors, rounds) / best / 1e9
 
 
 class Machine:
@@ -78,7 +82,8 @@ class Machine:
             return native.packed(objects), symbol
 
         def ready() -> tuple[native.Linked, str, bool]:
-            library(program.real)
+            for dtype in dict.fromkeys((program.real, program.precision)):
+                library(dtype)
             object_code, symbol, cached = cache.fetch(cache.key_of(self.source, program.real), make, self.source)
             return native.link(native.unpacked(object_code), [symbol]), symbol, cached
 

@@ -124,7 +124,8 @@ class Multiplication:
             runs = (size_text(self.extent[groups.runs]), *apart)
         arguments = (self.a.buffer, a_start, *a_strides, self.b.buffer, b_start, *b_strides, *goal, span(rows),
                      span(columns), depth, *runs, first, "work")  # fmt: skip
-        inner.body.append(Call("matmul", arguments))
+        function = "matmul_bfloat16" if self.builder.lowering.precision == "bfloat16" else "matmul"
+        inner.body.append(Call(function, arguments))
 
     def sure(self) -> bool:
         """Whether the loops over depths run at least once: a size such as N - 1 may be 0."""

@@ -16,7 +16,7 @@ Index = tuple[str, ...]
 # Words with a meaning in generated source.
 RESERVED = {
     *"""
-    thread threads table size real matmul barrier meeting work block share rows range int64 min max abs
+    thread threads table size real matmul matmul_bfloat16 barrier meeting work block share rows range int64 min max abs
     power nan inf steps False True float32 float64 uint8 print len float int bool sum np training
     kernel first step noise_key uniform spent clock cycles first_step last_step batch_size total_rows
     fetch flush_denormals restore_denormals over_root

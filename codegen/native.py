@@ -13,6 +13,7 @@ from threading import Lock
 import llvmlite.binding as llvm  # type: ignore[import-untyped]
 from llvmlite import ir
 
+from symgrad.codegen.bfloat16 import PairedProduct
 from symgrad.codegen.emit import FLOATS
 from symgrad.codegen.host import Host, host, initialize_llvm
 from symgrad.codegen.peak import add_peak
@@ -27,16 +28,19 @@ from symgrad.codegen.threads import (
     flush_denormals_twin,
     restore_denormals_twin,
 )
-from symgrad.codegen.tiles import add_matmul, symbol
-from symgrad.codegen.twins import fetch_twin, matmul_twin
+from symgrad.codegen.tiles import Product, symbol
+from symgrad.codegen.twins import fetch_twin, matmul_bfloat16_twin, matmul_twin
 
+# What each library defines. That for products of bfloat16 stands beside the one of float32, which has the rest.
 SYMBOLS = {dtype: (symbol(dtype), peak_symbol(dtype), BARRIER, FLUSH, RESTORE) for dtype in FLOATS}
-SOURCES = ("emit.py", "host.py", "native.py", "panels.py", "peak.py", "registers.py", "threads.py", "tiles.py",
-           "zeros.py")  # fmt: skip
+SYMBOLS["bfloat16"] = symbol("bfloat16"), peak_symbol("bfloat16")
+SOURCES = ("bfloat16.py", "emit.py", "factors.py", "host.py", "native.py", "panels.py", "peak.py", "registers.py",
+           "threads.py", "tiles.py", "zeros.py")  # fmt: skip
 
 # What generated source calls when it runs unjitted, by the names of `intrinsics.INTRINSICS`.
 TWINS: dict[str, Callable[..., object]] = {
     "matmul": matmul_twin,
+    "matmul_bfloat16": matmul_bfloat16_twin,
     "barrier": barrier_twin,
     "flush_denormals": flush_denormals_twin,
     "restore_denormals": restore_denormals_twin,
@@ -54,13 +58,15 @@ def source_digest() -> str:
 
 
 def intermediate(target: Host, dtype: str) -> ir.Module:
-    """The library for kernels of one dtype as an llvmlite module."""
+    """The library for kernels of one dtype, or for products of bfloat16, as an llvmlite module."""
     module = ir.Module("symgrad_native")
     module.triple = target.triple
-    add_matmul(module, target, dtype)
-    add_peak(module, target, dtype)
-    add_barrier(module)
-    add_denormals(module)
+    product = (Product if dtype in FLOATS else PairedProduct)(module, target, dtype)
+    product.define_driver(symbol(dtype))
+    add_peak(module, product.factors, peak_symbol(dtype))
+    if dtype in FLOATS:
+        add_barrier(module)
+        add_denormals(module)
     return module
 
 

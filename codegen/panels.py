@@ -21,6 +21,16 @@ class Panels:
         self.pack = self.define_pack()
         self.pack_block = self.define_pack_block()
 
+    def transposing(self) -> list[tuple[str, ir.Type]]:
+        """The parameters of `transpose`."""
+        parameters = [("source", self.pointer), ("source_col", I64), ("target", self.pointer), ("target_row", I64)]
+        return [*parameters, ("rows", I64), ("columns", I64)]
+
+    def packing(self) -> list[tuple[str, ir.Type]]:
+        """The parameters of `pack`."""
+        parameters = [("source", self.pointer), ("source_row", I64), ("source_col", I64), ("target", self.pointer)]
+        return [*parameters, ("target_row", I64), ("rows", I64), ("columns", I64)]
+
     def define_copy(self) -> ir.Function:
         """copy(from, from_row, to, to_row, rows, columns, pad): unit column strides; `pad` fills a vector with 0."""
         parameters = [("source", self.pointer), ("source_row", I64), ("target", self.pointer), ("target_row", I64)]
@@ -52,9 +62,7 @@ class Panels:
         Squares of lanes x lanes in registers. A last square of rows overlaps the one before; the columns that are
         missing from a last square are copies of the last column, in padding that nobody reads the products of.
         """
-        parameters = [("source", self.pointer), ("source_col", I64), ("target", self.pointer), ("target_row", I64)]
-        parameters += [("rows", I64), ("columns", I64)]
-        function, builder = define(self.module, f"{self.prefix}transpose", VOID, parameters)
+        function, builder = define(self.module, f"{self.prefix}transpose", VOID, self.transposing())
         source, source_col, target, target_row, rows, columns = function.args
         lanes, one = number(self.vector.lanes), number(1)
         last_column, last_square = builder.sub(columns, one), builder.sub(rows, lanes)
@@ -73,9 +81,7 @@ class Panels:
 
     def define_pack(self) -> ir.Function:
         """pack(from, from_row, from_col, to, to_row, rows, columns): any strides, to unit stride, padded to vectors."""
-        parameters = [("source", self.pointer), ("source_row", I64), ("source_col", I64), ("target", self.pointer)]
-        parameters += [("target_row", I64), ("rows", I64), ("columns", I64)]
-        function, builder = define(self.module, f"{self.prefix}pack", VOID, parameters)
+        function, builder = define(self.module, f"{self.prefix}pack", VOID, self.packing())
         source, source_row, source_col, target, target_row, rows, columns = function.args
         with builder.if_then(builder.icmp_signed("==", source_col, number(1))):
             builder.call(self.copy, [source, source_row, target, target_row, rows, columns, ir.Constant(BIT, 1)])

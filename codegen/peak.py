@@ -2,33 +2,33 @@
 
     symgrad_peak_f32(values, rounds)
 
-and _f64. CHAINS sums go on in vector registers, `rounds` times one multiply-add each, and are stored in `values`, which
-holds CHAINS vectors. Products are judged beside it.
+and _f64, and _bf16 for pairs. CHAINS sums go on in vector registers, `rounds` times one multiply-add each, and are
+stored in `values`, which holds CHAINS vectors. Products are judged beside it.
 """
 
 from llvmlite import ir  # type: ignore[import-untyped]
 
-from symgrad.codegen.emit import I64, SUFFIX, VOID, Vector, define, element, end_loop, number
-from symgrad.codegen.host import Host
+from symgrad.codegen.emit import I64, SUFFIX, VOID, define, element, end_loop, number
+from symgrad.codegen.factors import Single
 
 CHAINS = 12  # enough for two units of latency 4 or 5, and with two factors no more than 16 registers
 
 
 def symbol(dtype: str) -> str:
-    """The exported name for "float32" or "float64"."""
+    """The exported name for "float32", "float64" or "bfloat16" factors."""
     return f"symgrad_peak_{SUFFIX[dtype]}"
 
 
-def operations(host: Host, dtype: str, rounds: int) -> int:
+def operations(factors: Single, rounds: int) -> int:
     """Floating-point operations of a call: a multiply-add is two."""
-    return 2 * CHAINS * host.lanes(dtype) * rounds
+    return 2 * CHAINS * factors.each * factors.vector.lanes * rounds
 
 
-def add_peak(module: ir.Module, host: Host, dtype: str) -> None:
-    """Define `symgrad_peak_*` for one dtype."""
-    vector = Vector(dtype, host.lanes(dtype))
+def add_peak(module: ir.Module, factors: Single, name: str) -> None:
+    """Define the function for one kind of factors."""
+    vector = factors.vector
     parameters = [("values", vector.scalar.as_pointer()), ("rounds", I64)]
-    function, builder = define(module, symbol(dtype), VOID, parameters, internal=False)
+    function, builder = define(module, name, VOID, parameters, internal=False)
     values, rounds = function.args
     cells = [element(builder, values, (number(i), number(vector.lanes))) for i in range(CHAINS)]
     start = [vector.load(builder, cell) for cell in cells]
@@ -37,7 +37,7 @@ def add_peak(module: ir.Module, host: Host, dtype: str) -> None:
     builder.position_at_end(body)
     count = builder.phi(I64, "count")
     sums = [builder.phi(vector.type) for _ in cells]
-    updated = [vector.multiply_add(builder, start[0], start[1], total, host.has_fma) for total in sums]
+    updated = [factors.multiply_add(builder, start[0], start[1], total) for total in sums]
     end_loop(builder, count, rounds, list(zip(sums, start, updated, strict=True)), before, body, done)
     for cell, total in zip(cells, updated, strict=True):
         vector.store(builder, total, cell)

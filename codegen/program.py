@@ -24,6 +24,7 @@ from symgrad.codegen.views import plain_view
 from symgrad.expression import sizes
 from symgrad.expression.node import Expr, topological
 from symgrad.expression.ops import Constant, Extent, Leaf, Variable
+from symgrad.expression.precision import STORED
 from symgrad.expression.scalars import BOOLEAN, INTEGER, REAL
 from symgrad.expression.sizes import Size
 
@@ -93,13 +94,13 @@ class Assembler:
     def __init__(
         self,
         schedule: Schedule,
-        real: str,
+        precision: str,
         gathered: frozenset[Expr] = frozenset(),
         stepped: frozenset[Expr] = frozenset(),
         drawn: tuple[Expr, ...] = (),
     ) -> None:
-        self.schedule, self.real = schedule, real
-        self.given = (schedule, gathered, stepped, drawn)
+        self.schedule, self.precision, self.real = schedule, precision, STORED[precision]
+        self.given = (schedule, gathered, stepped, drawn, precision)
         self.lowering = Lowering(*self.given)
         self.ranges: dict[tuple[str, int], tuple[str, str]] = {}
         self.widths: dict[tuple[str, str], str] = {}  # of parts that have memory of their own, by from where to where
@@ -213,9 +214,9 @@ class Assembler:
         return numbers + [Let(width, f"{last} - {first}") for (first, last), width in self.widths.items()], names
 
 
-def assemble(schedule: Schedule, real: str, name: str) -> Assembled:
+def assemble(schedule: Schedule, precision: str, name: str) -> Assembled:
     """The program of a plain kernel: every output computed once."""
-    assembler = Assembler(schedule, real)
+    assembler = Assembler(schedule, precision)
     parts = assembler.parts()
     blocks = assembler.called(assembler.stages(parts), [])
     numbers, names = assembler.range_lines()
@@ -241,7 +242,7 @@ def finish(
     buffers = {b: n for b, n in {**temporaries, **owned}.items() if not isinstance(n.op, Leaf)}
     kept = {stored_in(e, set(temporaries.values())) for e in schedule.outputs.values()}
     known = lives(parts, lowering.own, kept)
-    program = Program(name, slots, body, assembler.real, assembler.blocks.made)
+    program = Program(name, slots, body, assembler.real, assembler.precision, assembler.blocks.made)
     widths = tuple(p.stage.product.shape[-1] for p in parts if p.stage.product is not None)
     return Assembled(
         program, schedule, parts, {s.name: s for s in slots}, inputs, constants, temporaries, owned,

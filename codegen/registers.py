@@ -8,7 +8,8 @@ depth. This module must not know about blocks and panels.
 
 from llvmlite import ir  # type: ignore[import-untyped]
 
-from symgrad.codegen.emit import BIT, I32, I64, VOID, Vector, define, element, end_loop, number, prefetch
+from symgrad.codegen.emit import BIT, I32, I64, VOID, define, element, end_loop, number, prefetch
+from symgrad.codegen.factors import Single
 
 
 def best_steps(tallest: int, vectors: int) -> list[int]:
@@ -33,10 +34,10 @@ class RegisterTile:
     """Emits one tile function, of the parameters below: strides count elements."""
 
     def __init__(
-        self, module: ir.Module, vector: Vector, height: int, vectors: int, has_fma: bool, name: str,
-        listed: bool = True,
-    ) -> None:  # fmt: skip
-        self.vector, self.height, self.vectors, self.has_fma, self.listed = vector, height, vectors, has_fma, listed
+        self, module: ir.Module, factors: Single, height: int, vectors: int, name: str, listed: bool = True
+    ) -> None:
+        self.factors, self.height, self.vectors, self.listed = factors, height, vectors, listed
+        self.vector = vector = factors.vector
         pointer = vector.scalar.as_pointer()
         parameters = [("a", pointer), ("a_row", I64), ("a_col", I64), ("b", pointer), ("b_row", I64)]
         parameters += [("c", pointer), ("c_row", I64), ("depth", I64), ("accumulate", BIT)]
@@ -130,7 +131,7 @@ class RegisterTile:
             everywhere = vector.broadcast(builder, value)
             for v, b_value in enumerate(b_values):
                 total = totals[r * self.vectors + v]
-                updated.append(vector.multiply_add(builder, everywhere, b_value, total, self.has_fma))
+                updated.append(self.factors.multiply_add(builder, everywhere, b_value, total))
         return updated
 
     def emit_finish(self, start: list[ir.Value], totals: list[ir.Value]) -> None:

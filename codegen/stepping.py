@@ -24,7 +24,7 @@ def assemble_training(
     updates: Sequence[tuple[Expr, Expr]],
     batch: str,
     stepped: Sequence[Expr],
-    real: str,
+    precision: str,
     name: str,
     timed: bool = False,
 ) -> Assembled:
@@ -44,7 +44,7 @@ def assemble_training(
     leaves = schedule.inputs
     gathered = frozenset(leaves[n] for n in gathered_names if n in leaves)
     drawn = tuple(leaf for leaf in leaves.values() if isinstance(leaf.op, Noise))
-    assembler = Assembler(schedule, real, gathered, frozenset(stepped), drawn)
+    assembler = Assembler(schedule, precision, gathered, frozenset(stepped), drawn)
     parts = assembler.parts()
     assembler.joining = not timed
     assembler.take_over(parts)
@@ -54,7 +54,7 @@ def assemble_training(
     keeping = _keep(assembler, kept_scalars, kept_rows, batch)
     extra = [(n, "size") for n in ("first_step", "last_step", "batch_size", "total_rows", "training", "noise_key")]
     extra += [("rows", "int64")]
-    extra += [(f"kept_{n}", "float64") for n in kept_scalars] + [(f"kept_{n}", real) for n in kept_rows]
+    extra += [(f"kept_{n}", "float64") for n in kept_scalars] + [(f"kept_{n}", assembler.real) for n in kept_rows]
     extra += [("spent", "int64")] if timed else []
     blocks = assembler.called(stages, extra, batch)
     if timed:

@@ -19,7 +19,8 @@ This module must not know what the products are for; `registers.py` holds the in
 from llvmlite import ir  # type: ignore[import-untyped]
 
 from symgrad.codegen import emit, zeros
-from symgrad.codegen.emit import BIT, I8, I32, I64, SUFFIX, VOID, Vector, define, element, loop, minimum, number
+from symgrad.codegen.emit import BIT, I8, I32, I64, SUFFIX, VOID, define, element, loop, minimum, number
+from symgrad.codegen.factors import factors_of
 from symgrad.codegen.host import Host
 from symgrad.codegen.panels import Panels
 from symgrad.codegen.registers import RegisterTile, best_steps
@@ -42,32 +43,27 @@ RUNS = BLOCK_BYTES // (PANEL_BYTES * 2)  # depth of all runs together: a last na
 
 
 def symbol(dtype: str) -> str:
-    """The exported name for "float32" or "float64"."""
+    """The exported name for "float32", "float64" or "bfloat16" factors."""
     return f"symgrad_matmul_{SUFFIX[dtype]}"
 
 
-def add_matmul(module: ir.Module, host: Host, dtype: str) -> None:
-    """Define `symgrad_matmul_*` for one dtype, with its private helpers, in the module."""
-    Product(module, host, dtype).define_driver()
-
-
 class Product:
-    """Emits the blocked product of one dtype around the register tiles."""
+    """Emits the blocked product of one kind of factors around the register tiles: `define_driver` defines it."""
 
     def __init__(self, module: ir.Module, host: Host, dtype: str) -> None:
-        self.module, self.dtype = module, dtype
+        self.module, self.factors = module, factors_of(host, dtype)
         self.tallest, self.vectors = host.tile
-        self.vector = Vector(dtype, host.lanes(dtype))
+        self.vector = self.factors.vector
         self.width = self.vectors * self.vector.lanes
         self.pointer = self.vector.scalar.as_pointer()
         self.prefix = f"{SUFFIX[dtype]}_"
         self.ahead = [("ahead", self.pointer), ("ahead_rows", I64), ("ahead_row", I64), ("ahead_step", I64)]
         self.heights = range(self.tallest, 0, -1)  # every number of rows has its tile
-        self.panels = Panels(module, self.vector, self.vectors, self.prefix)
-        self.zeros = Zeros(module, self.vector, host.tile, self.prefix, RUNS + 1)
+        self.panels = self.make_panels()
+        self.zeros = Zeros(module, self.factors, host.tile, self.prefix, RUNS + 1)
         self.tiles = {
             (height, count): RegisterTile(
-                module, self.vector, height, count, host.has_fma, f"{self.prefix}tile_{height}x{count}"
+                module, self.factors, height, count, f"{self.prefix}tile_{height}x{count}"
             ).function
             for height in self.heights
             for count in sorted({1, self.vectors})
@@ -75,10 +71,14 @@ class Product:
         # One row alone streams B: read far along its rows, with a register for each vector of the result.
         self.wide = max(self.vectors, host.registers // 2)
         name = f"{self.prefix}tile_1x{self.wide}"
-        self.streaming = RegisterTile(module, self.vector, 1, self.wide, host.has_fma, name, listed=False).function
+        self.streaming = RegisterTile(module, self.factors, 1, self.wide, name, listed=False).function
         self.choose = self.define_choose()
         self.strip = self.define_strip()
         self.block = self.define_block()
+
+    def make_panels(self) -> Panels:
+        """The copying functions."""
+        return Panels(self.module, self.vector, self.vectors, self.prefix)
 
     def define_choose(self) -> ir.Function:
         """choose(left, low): the height of the next tile when `left` rows remain; low tiles where zeros are found."""
@@ -180,14 +180,15 @@ class Product:
         full = builder.mul(panels, width)
         first = builder.select(pack_b, zero, full)
         b_here, rest = element(builder, b, (first, b_col)), builder.sub(columns, first)
-        whole = builder.mul(depth, runs)
+        steps = self.factors.elements(builder, depth)
+        whole = builder.mul(steps, runs)
         with loop(builder, zero, runs, number(1)) as run:
             source = element(builder, b_here, (run, b_run))
-            goal = element(builder, work, (run, builder.mul(depth, width)))
+            goal = element(builder, work, (run, builder.mul(steps, width)))
             builder.call(self.panels.pack_block, [source, b_row, b_col, goal, depth, rest, whole])
         tail = element(builder, work, (builder.sub(full, first), whole))
         b_here, b_step = builder.select(pack_b, work, b), builder.select(pack_b, width, b_row)
-        b_panel = builder.select(pack_b, builder.mul(width, depth), width)
+        b_panel = builder.select(pack_b, builder.mul(width, steps), width)
         packed = builder.gep(work, [number(BLOCK_BYTES // self.vector.item)])
         spare = builder.gep(packed, [number(STRIP_BYTES // self.vector.item)])
         found = builder.bitcast(builder.gep(spare, [number(SPARE_BYTES // self.vector.item)]), I32.as_pointer())
@@ -196,11 +197,11 @@ class Product:
         *ahead, ahead_step = ahead
         # For a look through B: its panels, all of them together where they are packed, and the last narrow one.
         vectors = builder.mul(panels, number(self.vectors))
-        b_whole = [b_here, b_step, builder.select(pack_b, one, depth)]
-        b_whole.append(builder.select(pack_b, builder.mul(vectors, depth), vectors))
+        b_whole = [b_here, b_step, builder.select(pack_b, one, steps)]
+        b_whole.append(builder.select(pack_b, builder.mul(vectors, steps), vectors))
         narrow = emit.ceiling_division(builder, builder.sub(columns, full), number(self.vector.lanes))
-        b_rest = [tail, width, depth, narrow]
-        look = self.zeros.emit_look(builder, (row_step, column_step), (rows, columns, depth), runs)
+        b_rest = [tail, width, steps, narrow]
+        look = self.zeros.emit_look(builder, (row_step, column_step), (rows, columns, steps), runs)
         low, no = builder.icmp_signed("!=", look, zeros.IGNORED), ir.Constant(BIT, 0)
         with emit.varying_loop(builder, rows, carried=[look, low, no, zero]) as (row, (look, low, rest, tile), after):
             height = builder.call(self.choose, [builder.sub(rows, row), low])
@@ -208,25 +209,25 @@ class Product:
             with builder.if_then(pack_a):
                 builder.call(self.panels.pack, [a_here, a_col, a_row, packed, number(STRIP_ROW), depth, height])
             a_here = builder.select(pack_a, packed, a_here)
-            strip_a = [a_here, row_step, column_step, height, depth, found]
+            strip_a = [a_here, row_step, column_step, height, steps, found]
             count, which, look, rest = self.zeros.emit_which(builder, look, rest, strip_a, (b_whole, b_rest))
-            fewer = builder.icmp_signed("<", count, depth)
+            fewer = builder.icmp_signed("<", count, steps)
             some = builder.select(builder.icmp_signed(">", count, zero), count, one)
             step = emit.ceiling_division(builder, builder.mul(ahead_step, depth), some)
             strip = [height, a_here, row_step, column_step, b_here, b_step, b_panel]
             strip += [tail, element(builder, c, (row, c_row)), c_row, columns, count, resume, which, runs, a_run, b_run]
-            builder.call(self.strip, [*strip, builder.mul(depth, width), spare, *ahead, step, tile])
+            builder.call(self.strip, [*strip, builder.mul(steps, width), spare, *ahead, step, tile])
             after += [height, look, fewer, rest, builder.add(tile, panels)]
         builder.ret_void()
         return function
 
-    def define_driver(self) -> None:
-        """The exported function: blocks of columns, and of the depth within them."""
+    def define_driver(self, name: str, internal: bool = False) -> ir.Function:
+        """The function itself: blocks of columns, and of the depth within them."""
         p = self.pointer
         parameters = [("a", p), ("a_row", I64), ("a_col", I64), ("b", p), ("b_row", I64), ("b_col", I64), ("c", p)]
         parameters += [("c_row", I64), ("rows", I64), ("columns", I64), ("depth", I64)]
         parameters += [("runs", I64), ("a_run", I64), ("b_run", I64), ("add", I64), ("work", p)]
-        function, builder = define(self.module, symbol(self.dtype), VOID, parameters, internal=False)
+        function, builder = define(self.module, name, VOID, parameters, internal=internal)
         a, a_row, a_col, b, b_row, b_col, c, c_row, rows, columns, depth = function.args[:11]
         runs, a_run, b_run, add, work = function.args[11:]
         adding = builder.icmp_signed("!=", add, number(0))
@@ -235,10 +236,10 @@ class Product:
         zero, wide = number(0), number(ROW_BYTES // self.vector.item)
         # No depth at all is one block of depth 0, which stores zeros.
         several = builder.icmp_signed(">", runs, number(1))  # all runs are one block
-        most = builder.select(several, builder.add(depth, number(1)), number(DEPTH_BLOCK))
+        most = builder.select(several, builder.add(depth, number(1)), number(DEPTH_BLOCK * self.factors.each))
         needed = emit.ceiling_division(builder, depth, most)
         blocks = builder.select(builder.icmp_signed(">", needed, zero), needed, number(1))
-        size = emit.ceiling_division(builder, depth, blocks)
+        size = self.factors.whole(builder, emit.ceiling_division(builder, depth, blocks))
         pack_a, pack_b = self.emit_choice(builder, function.args)
         with loop(builder, zero, columns, wide) as column, loop(builder, zero, blocks, number(1)) as block:
             k = builder.mul(block, size)
@@ -255,6 +256,7 @@ class Product:
             following = element(builder, b, (next_k, b_row), (next_column, b_col))
             builder.call(self.block, [*arguments, following, *self.emit_ahead(builder, b_row, b_col, deep, part, done)])
         builder.ret_void()
+        return function
 
     def emit_ahead(
         self, builder: ir.IRBuilder, b_row: ir.Value, b_col: ir.Value, deep: ir.Value, part: ir.Value, done: ir.Value

@@ -1,5 +1,6 @@
 """What generated source calls when it runs unjitted: the same in NumPy, with every index checked."""
 
+from collections.abc import Callable
 from typing import Any
 
 import numpy as np
@@ -19,16 +20,32 @@ def fetch_twin(values: Any, start: int, count: int) -> None:
 def matmul_twin(
     a: Floats, a_start: int, a_row: int, a_col: int, b: Floats, b_start: int, b_row: int, b_col: int,
     c: Floats, c_start: int, c_row: int, rows: int, columns: int, depth: int, runs: int, a_run: int, b_run: int,
-    add: int, work: Floats,
+    add: int, work: Floats, factors: Callable[[Floats], Floats] = np.asarray,
 ) -> None:  # fmt: skip
     """The native product, on flat arrays."""
     assert work.nbytes >= WORK_BYTES, f"work holds {work.nbytes} bytes, not {WORK_BYTES}"
     assert runs == 1 or (b_col == 1 and runs > 1 and runs * depth <= RUNS)
     total = matrix(c, c_start, (rows, columns), (c_row, 1))
     for run in range(runs):
-        left = matrix(a, a_start + run * a_run, (rows, depth), (a_row, a_col))
-        right = matrix(b, b_start + run * b_run, (depth, columns), (b_row, b_col))
+        left = factors(matrix(a, a_start + run * a_run, (rows, depth), (a_row, a_col)))
+        right = factors(matrix(b, b_start + run * b_run, (depth, columns), (b_row, b_col)))
         total[...] = total + left @ right if add or run else left @ right
+
+
+def matmul_bfloat16_twin(*arguments: Any) -> None:
+    """The same with factors rounded to bfloat16."""
+    matmul_twin(*arguments, factors=rounded)
+
+
+def rounded(values: Floats) -> Floats:
+    """Numbers of float32 rounded to the nearest bfloat16, ties to even: 8 bits of precision.
+
+    >>> rounded(np.array([1 / 3, 1.00390625, -np.inf, 3.4e38], np.float32)).tolist()
+    [0.333984375, 1.0, -inf, inf]
+    """
+    bits = np.ascontiguousarray(values, np.float32).view(np.uint32)
+    nearest = bits + (0x7FFF + (bits >> 16 & 1)) & np.uint32(0xFFFF0000)
+    return np.where(np.isnan(values), values, nearest.view(np.float32))
 
 
 def matrix(flat: Floats, start: int, shape: tuple[int, int], strides: tuple[int, int]) -> Floats:

@@ -14,7 +14,6 @@ from symgrad.codegen.emit import (
     I8,
     I32,
     I64,
-    Vector,
     define,
     element,
     end_loop,
@@ -26,23 +25,23 @@ from symgrad.codegen.emit import (
     table,
     varying_loop,
 )
+from symgrad.codegen.factors import Single
 
 LOW = 7  # rows of a tile at most where zeros are found: a k is more often zero in all rows of a low one
 LOOK_ROWS, LOOK_PANELS = 8, 1  # of A, and of columns, from which on it costs little to look A and B through
 IGNORED, DOUBTFUL, FINITE = (number(known) for known in range(3))  # A is not looked through; it is, and of B known
-EXPONENT = {"float32": 0x7F800000, "float64": 0x7FF0000000000000}  # all of its bits: infinite or NaN
 
 
 class Zeros:
     """The private functions of one dtype: `nonzero` and `finite`; and `every`, the list of all k."""
 
-    def __init__(self, module: ir.Module, vector: Vector, tile: tuple[int, int], prefix: str, longest: int) -> None:
-        self.module, self.vector, self.prefix = module, vector, prefix
+    def __init__(self, module: ir.Module, factors: Single, tile: tuple[int, int], prefix: str, longest: int) -> None:
+        self.module, self.factors, self.prefix = module, factors, prefix
+        self.vector = vector = factors.vector
         self.tallest, self.width = tile[0], tile[1] * vector.lanes
         self.pointer = vector.scalar.as_pointer()
         self.step = max(8, vector.lanes)  # so many k are looked at together
-        self.bits = ir.IntType(8 * vector.item)
-        self.whole = ir.VectorType(self.bits, vector.lanes)
+        self.whole = factors.bits
         self.every = table(module, f"{prefix}every", ir.ArrayType(I32, longest), list(range(longest)))
         # Which of eight bits are set, in ascending order, for all eights there are.
         rows = [[bit for bit in range(8) if number >> bit & 1] for number in range(256)]
@@ -134,16 +133,15 @@ class Zeros:
         function, builder = define(self.module, f"{self.prefix}finite", BIT, parameters)
         b, b_row, rows, vectors = function.args
         lanes = self.vector.lanes
-        exponent = ir.Constant(self.whole, [EXPONENT[self.vector.dtype]] * lanes)
+        doubtful = ir.Constant(self.whole, [self.factors.doubtful] * lanes)
         end = builder.mul(vectors, number(lanes))
         with loop(builder, number(0), rows, number(1)) as row:
             here = element(builder, b, (row, b_row))
             first = ir.Constant(self.whole, [0] * lanes)
             with varying_loop(builder, end, carried=[first]) as (j, (found,), after):
-                # Zero times what is not finite is NaN, and with finite numbers zero of either sign.
-                product = builder.fmul(self.vector.load(builder, builder.gep(here, [j])), self.vector.zero)
-                after += [number(lanes), builder.or_(found, builder.bitcast(product, self.whole))]
-            some = self.any_of(builder, builder.and_(found, exponent))
+                bits = self.factors.doubt(builder, self.vector.load(builder, builder.gep(here, [j])))
+                after += [number(lanes), builder.or_(found, bits)]
+            some = self.any_of(builder, builder.and_(found, doubtful))
             with builder.if_then(builder.icmp_unsigned("!=", some, ir.Constant(some.type, 0))):
                 builder.ret(ir.Constant(BIT, 0))
         builder.ret(ir.Constant(BIT, 1))

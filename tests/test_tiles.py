@@ -1,6 +1,7 @@
 """The native library: its matrix product on every kind of processor this one can stand for, building and loading."""
 
 import ctypes
+import dataclasses
 import os
 import subprocess
 import sys
@@ -14,14 +15,15 @@ from symgrad.codegen import native, registers, tiles, twins
 from symgrad.codegen.host import describe, host
 from symgrad.codegen.intrinsics import INTRINSICS
 from symgrad.codegen.threads import BARRIER
+from symgrad.expression.precision import STORED
 
 INTEGER, POINTER = ctypes.c_int64, ctypes.c_void_p
 MATMUL = ctypes.CFUNCTYPE(
     None, POINTER, INTEGER, INTEGER, POINTER, INTEGER, INTEGER, POINTER, INTEGER, INTEGER, INTEGER, INTEGER, INTEGER,
     INTEGER, INTEGER, INTEGER, POINTER,
 )  # fmt: skip
-DTYPES = ("float32", "float64")
-TOLERANCE = {"float32": 1e-5, "float64": 1e-12}
+DTYPES = ("float32", "float64", "bfloat16")  # of factors
+TOLERANCE = {"float32": 1e-5, "float64": 1e-12, "bfloat16": 1e-5}
 # Around every tile height and vector length in use, primes, and more than one block of depth, columns and rows.
 SIZES = (0, 1, 2, 3, 4, 5, 7, 8, 9, 13, 14, 15, 16, 17, 27, 28, 31, 32, 33, 47, 53, 65, 127, 255, 256, 257, 259)
 WORK = np.empty(tiles.WORK_BYTES, np.uint8)
@@ -42,11 +44,11 @@ def products(request):
     linked = [native.link(native.build(dtype, request.param), native.SYMBOLS[dtype]) for dtype in DTYPES]
     functions = {d: MATMUL(one.addresses[tiles.symbol(d)]) for d, one in zip(DTYPES, linked, strict=True)}
 
-    def multiply(a, b, c, add=0, runs=(1, 0, 0)):
+    def multiply(a, b, c, add=0, runs=(1, 0, 0), dtype=None):
         def strides(matrix):
             return [stride // matrix.itemsize for stride in matrix.strides]
 
-        functions[str(a.dtype)](
+        functions[dtype or str(a.dtype)](
             a.ctypes.data, *strides(a), b.ctypes.data, *strides(b), c.ctypes.data, strides(c)[0],
             *c.shape, a.shape[1], *runs, add, WORK.ctypes.data,
         )  # fmt: skip
@@ -66,13 +68,18 @@ def addresses():
 def stored(random, shape, dtype, transposed, padding):
     """A random matrix inside an array whose other elements are NaN."""
     rows, columns = shape[::-1] if transposed else shape
-    whole = np.full((rows, columns + padding), np.nan, dtype)
+    whole = np.full((rows, columns + padding), np.nan, STORED[dtype])
     whole[:, :columns] = random.standard_normal((rows, columns))
     return whole[:, :columns].T if transposed else whole[:, :columns]
 
 
-def relative_error(c, a, b):
-    a, b = a.astype(np.float64), b.astype(np.float64)
+def factors(dtype, *matrices):
+    """Matrices as they are multiplied."""
+    return [twins.rounded(m) if dtype == "bfloat16" else m for m in matrices]
+
+
+def relative_error(c, a, b, dtype):
+    a, b = (m.astype(np.float64) for m in factors(dtype, a, b))
     return np.max(np.abs(c - a @ b) / (np.abs(a) @ np.abs(b) + 1e-300), initial=0.0)
 
 
@@ -83,9 +90,9 @@ def test_products_agree_with_numpy_and_stay_inside_their_arrays(products, dtype)
         rows, columns, depth = (int(size) for size in random.choice(SIZES, 3))
         a = stored(random, (rows, depth), dtype, random.integers(2), 8 * int(random.integers(3)))
         b = stored(random, (depth, columns), dtype, random.integers(2), int(random.integers(3)))
-        guarded = np.full((rows + 2, columns + 5), 7.0, dtype)
-        c = products(a, b, guarded[1:-1, 2 : 2 + columns])
-        assert relative_error(c, a, b) < TOLERANCE[dtype], (rows, columns, depth, a.strides, b.strides)
+        guarded = np.full((rows + 2, columns + 5), 7.0, a.dtype)
+        c = products(a, b, guarded[1:-1, 2 : 2 + columns], dtype=dtype)
+        assert relative_error(c, a, b, dtype) < TOLERANCE[dtype], (rows, columns, depth, a.strides, b.strides)
         c[...] = 7
         assert (guarded == 7).all(), (rows, columns, depth)
 
@@ -108,33 +115,39 @@ def test_what_is_zero_in_a_whole_tile_makes_no_difference(products, dtype):
         rows, columns, depth = (int(size) for size in random.choice([1, 7, 8, 29, 56, 127, 160, 259, 300], 3))
         a = with_zeros(random, stored(random, (rows, depth), dtype, random.integers(2), 0))
         b = stored(random, (depth, columns), dtype, random.integers(2), int(random.integers(3)))
-        c = products(a, b, np.full((rows, columns), np.nan, dtype))
-        assert relative_error(c, a, b) < TOLERANCE[dtype], (rows, columns, depth, a.strides, b.strides)
-        single = [products(a[r : r + 1], b, np.empty((1, columns), dtype)) for r in range(rows)]  # never left out
+        c = products(a, b, np.full((rows, columns), np.nan, a.dtype), dtype=dtype)
+        assert relative_error(c, a, b, dtype) < TOLERANCE[dtype], (rows, columns, depth, a.strides, b.strides)
+        single = [products(a[r : r + 1], b, np.empty_like(c[:1]), dtype=dtype) for r in range(rows)]  # never left out
         assert np.array_equal(np.concatenate(single), c), (rows, columns, depth, a.strides, b.strides)
 
 
 @pytest.mark.parametrize("dtype", DTYPES)
-@pytest.mark.parametrize("value", [np.nan, np.inf, -np.inf])
+@pytest.mark.parametrize("value", [np.nan, np.inf, -np.inf, 3.4e38])
 def test_zero_times_what_is_not_finite_is_nan_in_every_row(products, dtype, value):
+    if not np.isfinite(value) or dtype == "bfloat16":  # to which the largest float32 is rounded up
+        check_zero_times(products, dtype, value)
+
+
+def check_zero_times(products, dtype, value):
     for rows, columns, depth, at in [(28, 128, 40, (3, 0)), (30, 137, 300, (290, 136)), (57, 160, 16, (15, 127))]:
         for order in "CF":
-            a = np.zeros((rows, depth), dtype, order)
-            b = np.ones((depth, columns), dtype)
+            a = np.zeros((rows, depth), STORED[dtype], order)
+            b = np.ones((depth, columns), a.dtype)
             b[at] = value
-            c = products(a, b, np.empty((rows, columns), dtype))
+            c = products(a, b, np.empty((rows, columns), a.dtype), dtype=dtype)
             assert np.isnan(c[:, at[1]]).all() and (np.delete(c, at[1], axis=1) == 0).all()
 
 
-def test_zeros_are_left_out(products):
+@pytest.mark.parametrize("dtype", ["float32", "bfloat16"])
+def test_zeros_are_left_out(products, dtype):
     """Seen by the sign of a sum that is too small: -0 stays -0 where nothing is added to it."""
     if not products.target.has_fma:
         pytest.skip("a product that is rounded by itself and added to 0 is +0 in any case")
     a, b = np.zeros((28, 40), "f4"), np.full((40, 256), 1e-30, "f4")
     a[:, 0] = -1e-30
     for here in (a, np.asfortranarray(a)):
-        assert np.signbit(products(here, b, np.empty((28, 256), "f4"))).all()
-        assert not np.signbit(products(here[:4], b, np.empty((4, 256), "f4"))).any()  # few rows: not looked for
+        assert np.signbit(products(here, b, np.empty((28, 256), "f4"), dtype=dtype)).all()
+        assert not np.signbit(products(here[:4], b, np.empty((4, 256), "f4"), dtype=dtype)).any()  # few rows: not looked for
 
 
 @pytest.mark.parametrize("dtype", DTYPES)
@@ -144,8 +157,8 @@ def test_large_products_with_strides_that_clash_in_the_cache(products, dtype, tr
     rows, columns, depth = 530, 1030, 600
     a = stored(random, (rows, depth), dtype, transposed[0], 1024 - (rows if transposed[0] else depth))
     b = stored(random, (depth, columns), dtype, transposed[1], 2048 - (depth if transposed[1] else columns))
-    c = products(a, b, np.full((rows, columns), np.nan, dtype))
-    assert relative_error(c, a, b) < TOLERANCE[dtype]
+    c = products(a, b, np.full((rows, columns), np.nan, a.dtype), dtype=dtype)
+    assert relative_error(c, a, b, dtype) < TOLERANCE[dtype]
 
 
 @pytest.mark.parametrize("dtype", DTYPES)
@@ -155,26 +168,29 @@ def test_bits_do_not_depend_on_how_the_work_is_divided(products, dtype):
     for transposed in (0, 1):
         a = stored(random, (rows, depth), dtype, transposed, 0)
         b = stored(random, (depth, columns), dtype, 1 - transposed, 3)
-        whole = products(a, b, np.empty((rows, columns), dtype))
+        whole = products(a, b, np.empty((rows, columns), a.dtype), dtype=dtype)
         for row, column in [(1, 1), (13, 10), (150, 75), (299, 149)]:
             parts = np.empty_like(whole)
             for r in (slice(0, row), slice(row, None)):
                 for j in (slice(0, column), slice(column, None)):
-                    products(a[r], b[:, j], parts[r, j])
+                    products(a[r], b[:, j], parts[r, j], dtype=dtype)
             assert parts.tobytes() == whole.tobytes()
 
 
-def test_nan_and_infinity_stay_in_their_row_and_column(products):
+@pytest.mark.parametrize("dtype", ["float32", "bfloat16"])
+def test_nan_and_infinity_stay_in_their_row_and_column(products, dtype):
     a, b = np.ones((20, 40), "f4"), np.ones((40, 37), "f4")
     a[3, 5], b[7, 36] = np.nan, np.inf
-    c = products(a, b, np.zeros((20, 37), "f4"))
+    c = products(a, b, np.zeros((20, 37), "f4"), dtype=dtype)
     assert np.isnan(c[3]).all() and np.isinf(np.delete(c[:, 36], 3)).all()
     assert (np.delete(c, 3, axis=0)[:, :36] == 40).all()
 
 
-def test_twin_and_intrinsic_compute_the_same_product(addresses):
+@pytest.mark.parametrize("dtype", DTYPES)
+def test_twin_and_intrinsic_compute_the_same_product(addresses, dtype):
     assert INTRINSICS.keys() == native.TWINS.keys()
-    matmul, flush, restore = (INTRINSICS[name] for name in ("matmul", "flush_denormals", "restore_denormals"))
+    name = "matmul_bfloat16" if dtype == "bfloat16" else "matmul"
+    matmul, flush, restore = (INTRINSICS[n] for n in (name, "flush_denormals", "restore_denormals"))
 
     @numba.njit(error_model="numpy")
     def kernel(a, b, c, work):
@@ -183,15 +199,72 @@ def test_twin_and_intrinsic_compute_the_same_product(addresses):
         restore(old)
 
     random = np.random.default_rng(10)
-    for dtype in DTYPES:
-        a, b = random.random(400).astype(dtype), random.random(600).astype(dtype)
-        c, twin = np.zeros(700, dtype), np.zeros(700, dtype)
-        work = np.empty(tiles.WORK_BYTES // a.itemsize, dtype)
-        kernel(a, b, c, work)
-        twins.matmul_twin(a, 3, 1, 20, b, 2, 31, 1, twin, 5, 33, 20, 31, 17, 1, 0, 0, 0, work)
-        np.testing.assert_allclose(c, twin, rtol=TOLERANCE[dtype])
-        with pytest.raises(AssertionError, match="of 700"):
-            twins.matmul_twin(a, 0, 1, 20, b, 0, 31, 1, twin, 100, 33, 20, 31, 17, 1, 0, 0, 0, work)
+    a, b = random.random(400).astype(STORED[dtype]), random.random(600).astype(STORED[dtype])
+    c, twin = np.zeros(700, a.dtype), np.zeros(700, a.dtype)
+    work = np.empty(tiles.WORK_BYTES // a.itemsize, a.dtype)
+    kernel(a, b, c, work)
+    native.TWINS[name](a, 3, 1, 20, b, 2, 31, 1, twin, 5, 33, 20, 31, 17, 1, 0, 0, 0, work)
+    np.testing.assert_allclose(c, twin, rtol=TOLERANCE[dtype])
+    with pytest.raises(AssertionError, match="of 700"):
+        native.TWINS[name](a, 0, 1, 20, b, 0, 31, 1, twin, 100, 33, 20, 31, 17, 1, 0, 0, 0, work)
+
+
+def test_bfloat16_is_the_nearest_with_ties_to_even(products):
+    """Of what lies halfway between two numbers of 8 bits, and of its neighbours; the reference is exact arithmetic."""
+    random = np.random.default_rng(14)
+    near = random.integers(128, 256, 4000) * 2.0 ** random.integers(-100, 100, 4000)  # numbers of 8 bits
+    halves = near * (1 + 2.0 ** (random.integers(-9, -7, 4000) - np.log2(near / 2.0 ** np.floor(np.log2(near)))))
+    given = np.concatenate([near, halves, -halves, [0.0, np.inf, -np.inf, np.nan, 3.4e38, 3.389e38]]).astype("f4")
+    given = np.concatenate([given, np.nextafter(given, np.float32(0)), np.nextafter(given, np.float32(np.inf))])
+    given = given[~((given != 0) & (abs(given) < 2.0**-120))]  # a processor may flush what is denormal
+    want = nearest(given)
+    apart = np.zeros((given.size, 3), "f4")
+    apart[:, 0] = given
+    for column in (given[:, None], apart[:, :1]):  # rows of A side by side, and apart
+        c = products(column, np.ones((1, 1), "f4"), np.empty((given.size, 1), "f4"), dtype="bfloat16")
+        np.testing.assert_array_equal(c[:, 0], want)
+    for b in (given[None, :], apart[:, 0][None, :]):
+        c = products(np.ones((1, 1), "f4"), b, np.empty((1, given.size), "f4"), dtype="bfloat16")
+        np.testing.assert_array_equal(c[0], want)
+    np.testing.assert_array_equal(twins.rounded(given), want)
+
+
+def nearest(values):
+    """Rounded to 8 bits of mantissa by float64 arithmetic, in which every step is exact; overflows as IEEE 754 has it."""
+    mantissa, exponent = np.frexp(values.astype(float))
+    found = np.ldexp(np.round(mantissa * 256) / 256, exponent)
+    return np.where(abs(found) >= 2.0**128, np.copysign(np.inf, found), found).astype("f4")
+
+
+def test_pairs_put_together_give_the_bits_of_the_instruction():
+    here = host()
+    if not here.has_bfloat16:
+        pytest.skip("a processor with AVX512-BF16")
+    random = np.random.default_rng(15)
+    a, b = random.standard_normal((61, 301)).astype("f4"), random.standard_normal((301, 150)).astype("f4")
+    found = []
+    for target in (here, dataclasses.replace(here, has_bfloat16=False)):
+        linked = native.link(native.build("bfloat16", target), native.SYMBOLS["bfloat16"])
+        c = np.zeros((61, 150), "f4")
+        MATMUL(linked.addresses[tiles.symbol("bfloat16")])(
+            a.ctypes.data, 301, 1, b.ctypes.data, 150, 1, c.ctypes.data, 150, 61, 150, 301, 1, 0, 0, 0, WORK.ctypes.data
+        )
+        found.append(c)
+        linked.close()
+    np.testing.assert_array_equal(*found)
+
+
+@pytest.mark.parametrize("name", ["sapphirerapids", "znver4"])
+def test_a_processor_with_pairs_multiplies_by_its_instruction(name):
+    """Built, not run: this machine may lack it."""
+    if not host().triple.startswith("x86_64"):
+        pytest.skip("an x86 processor")
+    target = describe(name, "+64bit,+sse2", host().triple)
+    if not target.has_bfloat16:
+        pytest.skip("an older LLVM")
+    module = llvm.parse_assembly(str(native.intermediate(target, "bfloat16")))
+    text = target.target_machine(level=2).emit_assembly(module)
+    assert text.count("vdpbf16ps") > 14 * 2 and "vcvtne2ps2bf16" in text and "vfmadd" not in text
 
 
 def test_rows_are_asked_for_ahead_where_they_are_picked():
@@ -254,19 +327,20 @@ def test_runs_of_the_depth_and_sums_that_go_on(products, dtype):
     """The windows of a convolution: rows that overlap, a depth in runs a row of the image apart."""
     random = np.random.default_rng(12)
     for height, width, channels, columns in [(5, 9, 3, 7), (3, 4, 16, 16), (4, 31, 1, 33), (2, 15, 8, 1), (7, 8, 5, 48)]:
-        image = random.standard_normal((height, width, channels)).astype(dtype)
+        image = random.standard_normal((height, width, channels)).astype(STORED[dtype])
         for size in (1, 2, 3):
             for stride in (1, -1):
-                kernel = random.standard_normal((height, size * channels, columns)).astype(dtype)[::stride]
+                kernel = random.standard_normal((height, size * channels, columns)).astype(STORED[dtype])[::stride]
                 rows = width - size + 1
                 a = np.lib.stride_tricks.as_strided(
                     image, (rows, size * channels), (channels * image.itemsize, image.itemsize)
                 )
                 runs = (height, width * channels, kernel.strides[0] // kernel.itemsize)
                 want = sum(a_run @ k for a_run, k in zip(
-                    [np.lib.stride_tricks.as_strided(i, a.shape, a.strides) for i in image], kernel, strict=True))  # fmt: skip
-                total = np.ones((rows, columns), dtype)
-                products(a, kernel[0], total, 0, runs)
+                    [np.lib.stride_tricks.as_strided(i, a.shape, a.strides) for i in factors(dtype, image)[0]],
+                    factors(dtype, kernel)[0], strict=True))  # fmt: skip
+                total = np.ones((rows, columns), a.dtype)
+                products(a, kernel[0], total, 0, runs, dtype)
                 np.testing.assert_allclose(total, want, rtol=1e3 * TOLERANCE[dtype], atol=10 * TOLERANCE[dtype])
-                products(a, kernel[0], total, 1, runs)
+                products(a, kernel[0], total, 1, runs, dtype)
                 np.testing.assert_allclose(total, 2 * want, rtol=1e3 * TOLERANCE[dtype], atol=20 * TOLERANCE[dtype])

@@ -51,15 +51,15 @@ def source_command(name: str, parameters: Sequence[str], as_json: bool, **change
 
 
 def profile_command(
-    name: str, parameters: Sequence[str], source: str | None, batch: str | None, threads: int | None, as_json: bool
+    name: str, parameters: Sequence[str], source: str | None, batch: str | None, as_json: bool, **changes: Any
 ) -> None:
-    """A training step taken apart."""
+    """A training step taken apart, with other settings of training when given."""
     from symgrad import data
     from symgrad.training.profile import profile
 
     model = find.find_model(name, parameters)
     dataset = data.load(source)
-    model.compile(batch_size=find.step_rows(batch, len(dataset.x_train)), threads=threads)
+    model.compile(batch_size=find.step_rows(batch, len(dataset.x_train)), **changes)
     found = profile(model, dataset.x_train, dataset.y_train)
     if as_json:
         show_json({"model": model.name, **dataclasses.asdict(found)})
@@ -71,10 +71,11 @@ def profile_command(
             f"{row.microseconds:9.1f} {row.share:6.1%} {row.rate:8.1f} {row.rate / found.peak:7.1%} "
             f"{row.bytes:11,}  {formula}"
         )
+    kind = f"{model.training.precision} " if model.training.precision else ""
     print(f"{found.waiting:9.1f} {found.waiting / found.step:6.1%}  waiting for other threads")
     print(
         f"a step of {found.batch_size} rows takes {found.step:.0f} µs on {found.threads} threads, "
-        f"{found.rate:.0f} GFLOP/s of {found.peak:.0f} with nothing but multiply-adds\n"
+        f"{found.rate:.0f} GFLOP/s of {found.peak:.0f} with nothing but {kind}multiply-adds\n"
         "(counted as the formulas have them, also where zeros are left out);\n"
         f"the counters cost {max(0.0, found.overhead):.1%}; data, weights and buffers take {found.memory / 1e6:.0f} MB"
     )

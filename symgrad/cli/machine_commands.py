@@ -14,11 +14,13 @@ from symgrad.cli.options import (
     ClipNorm,
     ClipValue,
     Data,
+    Dtype,
     Json,
     ModelArgument,
     NoCache,
     OptimizerName,
     Parameters,
+    Precision,
     Threads,
     WeightDecay,
 )
@@ -34,7 +36,8 @@ def summary(model: ModelArgument, param: Parameters = None, json: Json = False) 
 def source(
     model: ModelArgument,
     param: Parameters = None,
-    dtype: Annotated[str | None, typer.Option(help="float32 or float64.")] = None,
+    dtype: Dtype = None,
+    precision: Precision = None,
     optimizer: OptimizerName = None,
     weight_decay: WeightDecay = None,
     clip_value: ClipValue = None,
@@ -45,7 +48,7 @@ def source(
     from symgrad.cli.inspect import source_command
 
     changes = {"weight_decay": weight_decay, "clip_value": clip_value, "clip_norm": clip_norm}
-    source_command(model, param or [], json, dtype=dtype, optimizer=optimizer, **changes)
+    source_command(model, param or [], json, dtype=dtype, precision=precision, optimizer=optimizer, **changes)
 
 
 def profile(
@@ -54,6 +57,8 @@ def profile(
     data: Data = None,
     batch_size: BatchSize = None,
     threads: Threads = None,
+    dtype: Dtype = None,
+    precision: Precision = None,
     no_cache: NoCache = False,
     json: Json = False,
 ) -> None:
@@ -63,7 +68,7 @@ def profile(
     """
     from symgrad.cli.inspect import profile_command
 
-    profile_command(model, param or [], data, batch_size, threads, json)
+    profile_command(model, param or [], data, batch_size, json, threads=threads, dtype=dtype, precision=precision)
 
 
 def models(json: Json = False) -> None:

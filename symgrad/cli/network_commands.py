@@ -15,12 +15,14 @@ from symgrad.cli.options import (
     ClipNorm,
     ClipValue,
     Data,
+    Dtype,
     Json,
     Label,
     ModelArgument,
     NoCache,
     OptimizerName,
     Parameters,
+    Precision,
     Threads,
     WeightDecay,
 )
@@ -47,7 +49,8 @@ def train(
         int | None, typer.Option(min=0, help="Decides starting weights and order of the data.  [default: 0]")
     ] = None,
     threads: Threads = None,
-    dtype: Annotated[str | None, typer.Option(help="float32 or float64.")] = None,
+    dtype: Dtype = None,
+    precision: Precision = None,
     validation: Annotated[
         int | None, typer.Option(min=0, help="Rows held out from the end of the training data.  [default: 5000]")
     ] = None,
@@ -82,6 +85,7 @@ def train(
             seed,
             threads,
             dtype,
+            precision,
             validation,
             early_stopping,
             out,

@@ -44,4 +44,9 @@ ClipNorm = Annotated[float | None, typer.Option(help="The most that the norm of 
 BatchSize = Annotated[
     str | None, typer.Option(help="Rows a step; 1 is stochastic descent, `full` takes all rows.")
 ]
+Dtype = Annotated[str | None, typer.Option(help="float32 or float64.")]
+Precision = Annotated[
+    str | None,
+    typer.Option(help="bfloat16 rounds the factors of matrix products to that; sums and weights stay float32."),
+]
 Threads = Annotated[int | None, typer.Option(min=1, max=256, help="Threads; all processors when left out.")]

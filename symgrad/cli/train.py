@@ -17,6 +17,7 @@ from symgrad.cli import draw, find
 from symgrad.cli.formulas import gradient_lines
 from symgrad.cli.inspect import show_json
 from symgrad.cli.screen import Screen, numbers
+from symgrad.codegen.host import host
 from symgrad.errors import ConfigurationError, ModelError, OutputError
 from symgrad.storage import atomic, checkpoint
 from symgrad.training import fit as loop
@@ -44,6 +45,7 @@ class Request:
     seed: int | None
     threads: int | None
     dtype: str | None
+    precision: str | None
     validation: int | None
     early_stopping: int | None
     out: str | None
@@ -66,6 +68,7 @@ def _configure(request: Request, model: Model, rows: int) -> None:
         request.weight_decay,
         request.clip_value,
         request.clip_norm,
+        request.precision,
     )
     if request.epochs is not None:
         model.training = replace(model.training, epochs=request.epochs)
@@ -86,6 +89,7 @@ def _resumed(request: Request) -> tuple[Model, loop.Progress, dict[str, Any], Pa
         "schedule",
         "seed",
         "dtype",
+        "precision",
         "validation",
         "data",
         "label",
@@ -185,10 +189,13 @@ def _announce(console: Console, model: Model, dataset: data.Dataset, rows: int, 
         console.print(line, highlight=False, markup=False)
     steps = model.steps
     how = "loaded from the cache" if steps.machine.cached else "compiled"
-    threads = f"{steps.threads} thread{'s' if steps.threads > 1 else ''}"
-    console.print(f"kernel {how} in {steps.machine.compile_seconds:.2f} s ({steps.dtype}, {threads})", highlight=False)
     tests = 0 if dataset.x_test is None else len(dataset.x_test)
     training = model.training
+    stored = steps.dtype if training.precision is None else f"{steps.dtype}, products of {training.precision}"
+    threads = f"{steps.threads} thread{'s' if steps.threads > 1 else ''}"
+    console.print(f"kernel {how} in {steps.machine.compile_seconds:.2f} s ({stored}, {threads})", highlight=False)
+    if training.precision == "bfloat16" and not host().has_bfloat16:
+        console.print("this processor has no AVX512-BF16: bfloat16 is put together, slower than float32")
     console.print(
         f"{dataset.name}: {rows:,} rows for training, {held:,} for validation, {tests:,} for the test; "
         f"{training.optimizer.name}, learning rate {training.optimizer.learning_rate:g}, "

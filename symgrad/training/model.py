@@ -173,12 +173,14 @@ class Model:
         weight_decay: float | None = None,
         clip_value: float | None = None,
         clip_norm: float | None = None,
+        precision: str | None = None,
     ) -> None:
         """Choose how to train; None leaves a setting. The loss is in the expression, so it is not an argument here.
 
         Raises ConfigurationError.
         """
-        others = {"batch_size": batch_size, "dtype": dtype, "clip_value": clip_value, "clip_norm": clip_norm}
+        others = {"batch_size": batch_size, "dtype": dtype, "precision": precision}
+        others |= {"clip_value": clip_value, "clip_norm": clip_norm}
         changed = self.training.changed(optimizer, learning_rate, weight_decay, schedule, **others)
         if threads is not None and (not isinstance(threads, int) or not 1 <= threads <= 256):
             raise ConfigurationError(f"threads is a number from 1 to 256, not {threads!r}")
@@ -188,7 +190,8 @@ class Model:
             self._set_metrics(metrics)
         self.weights = {n: w.astype(self.training.dtype) for n, w in self.weights.items()}
         self.state = {}
-        self.__dict__.pop("steps", None)
+        for made in ("steps", "_kernel"):  # for other numbers
+            self.__dict__.pop(made, None)
 
     @cached_property
     def steps(self) -> Any:
@@ -237,7 +240,7 @@ class Model:
     def _kernel(self) -> Any:
         from symgrad.codegen.kernel import compile
 
-        return compile(self.output, dtype=self.training.dtype, threads=1)
+        return compile(self.output, self.training.dtype, threads=1, precision=self.training.precision)
 
     def predictor(self, given: dict[str, Any]) -> np.ndarray:
         """The output over bound inputs, by a kernel of its own that computes nothing else."""

@@ -135,6 +135,6 @@ def profile(model: Model, x: Any, y: Any) -> Profile:
     ]
     temporary = held(plain.buffers(batch_size).values())
     memory = temporary + sum(a.nbytes for a in (*model.weights.values(), *arrays.values()))
-    peak = best_rate(model.training.dtype, plain.threads)
+    peak = best_rate(model.training.factors, plain.threads)
     waiting, overhead = cycles[-1] * scale, clocked / seconds - 1
     return Profile(found, waiting, seconds * 1e6, overhead, plain.threads, memory, batch_size, peak)

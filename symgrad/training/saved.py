@@ -54,6 +54,7 @@ def _document(model: Model) -> Document:
             "batch_size": training.batch_size,
             "epochs": training.epochs,
             "dtype": training.dtype,
+            "precision": training.precision,
             "clip_value": training.clip_value,
             "clip_norm": training.clip_norm,
         },
@@ -186,11 +187,11 @@ def _training(record: Mapping[str, Any], path: Path) -> Training:
         schedule = as_schedule(":".join([plain.name, *map(repr, numbers.values())]))  # which looks at every number
         if dict(schedule.settings) != numbers:
             raise ValueError(f"the schedule {plain.name} has other settings")
-        if record.get("warmup"):  # files written before there was a warm-up or clipping do not have these fields
+        if record.get("warmup"):  # files written before there was a warm-up, clipping or precision lack these fields
             schedule = warmup(record["warmup"], schedule, record["warmup_unit"])
         return Training(
             optimizer, record["batch_size"], record["epochs"], schedule, str(record["dtype"]),
-            record.get("clip_value"), record.get("clip_norm"),
+            record.get("clip_value"), record.get("clip_norm"), record.get("precision"),
         )  # fmt: skip
     except (KeyError, TypeError, ValueError, AttributeError, SymgradError) as error:
         raise ModelError(f"{path}: the training record is damaged: {error}") from None

@@ -11,6 +11,7 @@ from typing import Any
 from symgrad.errors import ConfigurationError
 from symgrad.expression import losses
 from symgrad.expression.node import Expr
+from symgrad.expression.precision import DTYPES, precision_of
 from symgrad.training.optimizers import Optimizer, as_optimizer, rmsprop
 from symgrad.training.schedules import Schedule, as_schedule
 
@@ -21,7 +22,8 @@ Metric = Callable[[Expr, Expr], Expr]
 class Training:
     """How a model is trained unless told otherwise. Raises ConfigurationError for values that make no sense.
 
-    `clip_value` bounds every entry of every gradient, `clip_norm` the norm of all gradients together.
+    `clip_value` bounds every entry of every gradient, `clip_norm` the norm of all gradients together. `precision` is
+    what factors of matrix products are rounded to ("bfloat16"), where that is not the dtype.
 
     >>> Training(clip_norm=1.0).changed(clip_value=0.5, learning_rate=0.01).clip_norm is None
     True
@@ -34,14 +36,17 @@ class Training:
     dtype: str = "float32"
     clip_value: float | None = None
     clip_norm: float | None = None
+    precision: str | None = None
 
     def __post_init__(self) -> None:
         for name, low in (("batch_size", 1), ("epochs", 0)):
             value = getattr(self, name)
             if not isinstance(value, int) or isinstance(value, bool) or value < low:
                 raise ConfigurationError(f"{name} is a whole number from {low} on, not {value!r}")
-        if self.dtype not in ("float32", "float64"):
-            raise ConfigurationError(f"dtype is float32 or float64, not {self.dtype!r}")
+        if self.dtype not in DTYPES:
+            raise ConfigurationError(f"dtype is {' or '.join(DTYPES)}, not {self.dtype!r}")
+        if precision_of(self.dtype, self.precision) == self.dtype:
+            object.__setattr__(self, "precision", None)  # follows the dtype
         for name in ("clip_value", "clip_norm"):
             bound = getattr(self, name)
             number = isinstance(bound, int | float) and not isinstance(bound, bool)
@@ -50,6 +55,11 @@ class Training:
         if self.clip_value is not None and self.clip_norm is not None:
             raise ConfigurationError("gradients are clipped by value or by norm, not both: leave one out")
         as_optimizer(self.optimizer)
+
+    @property
+    def factors(self) -> str:
+        """What factors of matrix products are rounded to."""
+        return precision_of(self.dtype, self.precision)
 
     def changed(
         self,

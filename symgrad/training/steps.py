@@ -42,12 +42,12 @@ class Plan:
         self.rate, self.count = f.variable(self._free("learning_rate")), f.variable(self._free("t"))
         self.states: dict[str, Expr] = {}  # state tensors by name
         updates = [*derived.states, *self._updates(derived.gradients)]
-        dtype = model.training.dtype
+        precision = model.training.factors
         stepped = [self.rate, self.count]
-        self.program = assemble_training(derived.outputs, updates, model.batch, stepped, dtype, "train", timed)
+        self.program = assemble_training(derived.outputs, updates, model.batch, stepped, precision, "train", timed)
         self.evaluation = None  # a program of its own where training and evaluation differ
         if derived.evaluated is not None:
-            self.evaluation = assemble_training(derived.evaluated, [], model.batch, [], dtype, "evaluate")
+            self.evaluation = assemble_training(derived.evaluated, [], model.batch, [], precision, "evaluate")
 
     def _free(self, name: str) -> str:
         """A name that no leaf of the model has."""
