@@ -10,8 +10,10 @@ import llvmlite.binding as llvm
 import numba
 import numpy as np
 import pytest
+from llvmlite import ir
 
 from symgrad.codegen import native, registers, tiles, twins
+from symgrad.codegen.factors import Pairs
 from symgrad.codegen.host import describe, host
 from symgrad.codegen.intrinsics import INTRINSICS
 from symgrad.codegen.threads import BARRIER
@@ -236,22 +238,65 @@ def nearest(values):
     return np.where(abs(found) >= 2.0**128, np.copysign(np.inf, found), found).astype("f4")
 
 
-def test_pairs_put_together_give_the_bits_of_the_instruction():
+def as_described(pairs, builder, text, where, values):
+    """The instructions as Intel's manual describes them, for numbers that are finite."""
+    integers, lanes = ir.VectorType(ir.IntType(32), pairs.vector.lanes), pairs.vector.lanes
+    halves = ir.VectorType(ir.IntType(16), lanes)
+
+    def constant(value):
+        return ir.Constant(integers, [value] * lanes)
+
+    def chosen(first, second, places):
+        return builder.shuffle_vector(first, second, ir.Constant(ir.VectorType(ir.IntType(32), len(places)), places))
+
+    if text.startswith("vcvtne2ps2bf16"):
+        assert (text, where) == ("vcvtne2ps2bf16 $1, $2, $0", "=v,v,v")  # the first in the lower half of the result
+        parts = []
+        for value in values:
+            bits = builder.bitcast(value, integers)
+            odd = builder.and_(builder.lshr(bits, constant(16)), constant(1))
+            nearest = builder.lshr(builder.add(builder.add(bits, odd), constant(0x7FFF)), constant(16))
+            parts.append(builder.trunc(nearest, halves))
+        return builder.bitcast(chosen(*parts, list(range(2 * lanes))), pairs.vector.type)
+    assert (text, where) == ("vdpbf16ps $3, $2, $0", "=v,0,v,v")
+    total, *operands = values
+    for odd in (1, 0):
+        numbers = []
+        for value in operands:
+            both = builder.bitcast(value, ir.VectorType(ir.IntType(16), 2 * lanes))
+            half = chosen(both, both, [2 * lane + odd for lane in range(lanes)])
+            bits = builder.shl(builder.zext(half, integers), constant(16))
+            numbers.append(builder.bitcast(bits, pairs.vector.type))
+        total = pairs.vector.multiply_add(builder, *numbers, total, pairs.has_fma)
+    return total
+
+
+@pytest.mark.parametrize("real", [False, True])
+def test_pairs_put_together_give_the_bits_of_the_instructions(monkeypatch, real):
     here = host()
-    if not here.has_bfloat16:
+    if real and not here.has_bfloat16:
         pytest.skip("a processor with AVX512-BF16")
+    if not real:
+        monkeypatch.setattr(Pairs, "_instruct", as_described)
     random = np.random.default_rng(15)
-    a, b = random.standard_normal((61, 301)).astype("f4"), random.standard_normal((301, 150)).astype("f4")
-    found = []
-    for target in (here, dataclasses.replace(here, has_bfloat16=False)):
-        linked = native.link(native.build("bfloat16", target), native.SYMBOLS["bfloat16"])
-        c = np.zeros((61, 150), "f4")
-        MATMUL(linked.addresses[tiles.symbol("bfloat16")])(
-            a.ctypes.data, 301, 1, b.ctypes.data, 150, 1, c.ctypes.data, 150, 61, 150, 301, 1, 0, 0, 0, WORK.ctypes.data
-        )
-        found.append(c)
-        linked.close()
-    np.testing.assert_array_equal(*found)
+    libraries = [
+        native.link(native.build("bfloat16", dataclasses.replace(here, has_bfloat16=has)), native.SYMBOLS["bfloat16"])
+        for has in (True, False)
+    ]
+    for transposed in [(0, 0), (0, 1), (1, 0), (1, 1)]:
+        a = with_zeros(random, stored(random, (61, 301), "float32", transposed[0], 0))
+        b, found = stored(random, (301, 150), "float32", transposed[1], 1), []
+        for library in libraries:
+            c, (a_row, a_col, b_row, b_col) = np.zeros((61, 150), "f4"), (s // 4 for s in (*a.strides, *b.strides))
+            MATMUL(library.addresses[tiles.symbol("bfloat16")])(
+                a.ctypes.data, a_row, a_col, b.ctypes.data, b_row, b_col, c.ctypes.data, 150, 61, 150, 301, 1, 0, 0, 0,
+                WORK.ctypes.data,
+            )  # fmt: skip
+            found.append(c)
+        np.testing.assert_array_equal(*found)
+        assert relative_error(found[0], a, b, "bfloat16") < TOLERANCE["bfloat16"]
+    for library in libraries:
+        library.close()
 
 
 @pytest.mark.parametrize("name", ["sapphirerapids", "znver4"])

@@ -16,7 +16,8 @@ def precision_of(dtype: str, precision: str | None) -> str:
     ('bfloat16', 'float64')
     """
     chosen = dtype if precision is None else precision
-    if STORED.get(chosen) != dtype:
-        possible = " or ".join(name for name, stored in STORED.items() if stored == dtype)
-        raise ConfigurationError(f"with dtype {dtype} the precision is {possible}, not {precision!r}")
+    if chosen not in STORED:
+        raise ConfigurationError(f"precision is one of {', '.join(STORED)}, not {precision!r}")
+    if STORED[chosen] != dtype:
+        raise ConfigurationError(f"precision {chosen} goes with dtype {STORED[chosen]}, not with {dtype}")
     return chosen
