@@ -6,7 +6,7 @@ processes is not known here, and Numba is not needed.
 
 import hashlib
 from collections.abc import Callable, Iterable
-from functools import cache
+from functools import cache, partial
 from pathlib import Path
 from threading import Lock
 
@@ -29,18 +29,20 @@ from symgrad.codegen.threads import (
     restore_denormals_twin,
 )
 from symgrad.codegen.tiles import Product, symbol
-from symgrad.codegen.twins import fetch_twin, matmul_bfloat16_twin, matmul_twin
+from symgrad.codegen.twins import fetch_twin, matmul_twin, rounded
 
 # What each library defines. That for products of bfloat16 stands beside the one of float32, which has the rest.
-SYMBOLS = {dtype: (symbol(dtype), peak_symbol(dtype), BARRIER, FLUSH, RESTORE) for dtype in FLOATS}
-SYMBOLS["bfloat16"] = symbol("bfloat16"), peak_symbol("bfloat16")
+SYMBOLS = {
+    dtype: [symbol(dtype), peak_symbol(dtype), *([BARRIER, FLUSH, RESTORE] if dtype in FLOATS else [])]
+    for dtype in (*FLOATS, "bfloat16")
+}
 SOURCES = ("bfloat16.py", "emit.py", "factors.py", "host.py", "native.py", "panels.py", "peak.py", "registers.py",
            "threads.py", "tiles.py", "zeros.py")  # fmt: skip
 
 # What generated source calls when it runs unjitted, by the names of `intrinsics.INTRINSICS`.
 TWINS: dict[str, Callable[..., object]] = {
     "matmul": matmul_twin,
-    "matmul_bfloat16": matmul_bfloat16_twin,
+    "matmul_bfloat16": partial(matmul_twin, factors=rounded),
     "barrier": barrier_twin,
     "flush_denormals": flush_denormals_twin,
     "restore_denormals": restore_denormals_twin,

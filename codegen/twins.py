@@ -22,7 +22,7 @@ def matmul_twin(
     c: Floats, c_start: int, c_row: int, rows: int, columns: int, depth: int, runs: int, a_run: int, b_run: int,
     add: int, work: Floats, factors: Callable[[Floats], Floats] = np.asarray,
 ) -> None:  # fmt: skip
-    """The native product, on flat arrays."""
+    """The native product, on flat arrays, of factors rounded by a function."""
     assert work.nbytes >= WORK_BYTES, f"work holds {work.nbytes} bytes, not {WORK_BYTES}"
     assert runs == 1 or (b_col == 1 and runs > 1 and runs * depth <= RUNS)
     total = matrix(c, c_start, (rows, columns), (c_row, 1))
@@ -30,11 +30,6 @@ def matmul_twin(
         left = factors(matrix(a, a_start + run * a_run, (rows, depth), (a_row, a_col)))
         right = factors(matrix(b, b_start + run * b_run, (depth, columns), (b_row, b_col)))
         total[...] = total + left @ right if add or run else left @ right
-
-
-def matmul_bfloat16_twin(*arguments: Any) -> None:
-    """The same with factors rounded to bfloat16."""
-    matmul_twin(*arguments, factors=rounded)
 
 
 def rounded(values: Floats) -> Floats:

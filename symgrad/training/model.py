@@ -179,9 +179,10 @@ class Model:
 
         Raises ConfigurationError.
         """
-        others = {"batch_size": batch_size, "dtype": dtype, "precision": precision}
-        others |= {"clip_value": clip_value, "clip_norm": clip_norm}
-        changed = self.training.changed(optimizer, learning_rate, weight_decay, schedule, **others)
+        changed = self.training.changed(
+            optimizer, learning_rate, weight_decay, schedule, batch_size=batch_size, dtype=dtype, precision=precision,
+            clip_value=clip_value, clip_norm=clip_norm,
+        )  # fmt: skip
         if threads is not None and (not isinstance(threads, int) or not 1 <= threads <= 256):
             raise ConfigurationError(f"threads is a number from 1 to 256, not {threads!r}")
         self.training = changed

@@ -1,12 +1,12 @@
 """The same work by what a user would pick instead: 784-512-10 on MNIST, float32, RMSprop, each at its honest best.
 
-    python tests/benchmarks/peers.py torch --batch 128 --epochs 6 --hidden 512 [--negative]
+    python tests/benchmarks/peers.py torch --batch 128 --epochs 6 --hidden 512 [--negative] [--bfloat16]
 
 prints a JSON line an epoch: {"peer", "epoch", "seconds", "loss"}, then {"peer", "accuracy", "whole", "evaluate",
 "predict"}: seconds of the process up to there, of an evaluation of the 10,000 test images, of one image's probabilities
 out of its bytes (medians). Four fifths of the images are zeros, which symgrad makes use of; their negatives have next to
-none. Peers: symgrad, jax (one jit of a whole epoch), torch (eager, denormals flushed), keras-jax,
-keras-torch, sklearn (Adam).
+none. Peers: symgrad (alone with products of bfloat16, where that is asked for), jax (one jit of a whole epoch), torch
+(eager, denormals flushed), keras-jax, keras-torch, sklearn (Adam).
 """
 
 from __future__ import annotations
@@ -18,6 +18,7 @@ import statistics
 import time
 from collections.abc import Callable
 from dataclasses import dataclass, replace
+from functools import partial
 from itertools import pairwise
 from typing import Any
 
@@ -86,9 +87,11 @@ def symgrad_model(hidden: list[int]) -> Any:
                     metrics=[sg.accuracy], training=sg.Training(optimizer=sg.rmsprop(1e-3)))  # fmt: skip
 
 
-def run_symgrad(data: Any, batch: int, hidden: list[int], epochs: int, report: Report) -> Trained:
+def run_symgrad(
+    data: Any, batch: int, hidden: list[int], epochs: int, report: Report, precision: str = "float32"
+) -> Trained:
     net = symgrad_model(hidden)
-    net.compile(batch_size=batch, schedule="constant")
+    net.compile(batch_size=batch, schedule="constant", precision=precision)
 
     def watch(event: str, facts: Any) -> None:
         if event == "epoch":
@@ -222,9 +225,11 @@ if __name__ == "__main__":
     parser.add_argument("--hidden", type=int, nargs="*", default=[512])
     parser.add_argument("--epochs", type=int, default=6)
     parser.add_argument("--negative", action="store_true", help="white paper and black ink")
+    parser.add_argument("--bfloat16", action="store_true", help="symgrad's products of bfloat16, the others float32")
     options = parser.parse_args()
     data = images(mnist(), options.negative)
-    found = PEERS[options.peer](data, options.batch, options.hidden, options.epochs, Report(options.peer))
+    own = {"precision": "bfloat16"} if options.bfloat16 and options.peer == "symgrad" else {}
+    found = partial(PEERS[options.peer], **own)(data, options.batch, options.hidden, options.epochs, Report(options.peer))
     facts = {"peer": options.peer, "accuracy": found.accuracy(), "whole": time.perf_counter() - START}
     pixels = data.x_test[:1].reshape(1, 784)
     facts |= {"evaluate": median(found.accuracy, 10), "predict": median(lambda: found.probabilities(pixels), 500)}

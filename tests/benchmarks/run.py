@@ -30,7 +30,8 @@ from typing import Any
 NEEDS = {"symgrad": ["symgrad"], "jax": ["jax"], "torch": ["torch"], "keras-jax": ["keras", "jax"],
          "keras-torch": ["keras", "torch"], "sklearn": ["sklearn"]}  # fmt: skip
 WORK = ["784-512-10:128", "784-512-10:32", "784-512-10:1024", "784-512-10:60000", "784-64-10:128",
-        "784-2048-2048-10:128", "784-512-10:128:negative"]  # fmt: skip
+        "784-2048-2048-10:128", "784-512-10:128:negative", "784-512-10:128:bfloat16"]  # fmt: skip
+VARIANTS = {"negative": "images in negative", "bfloat16": "products of bfloat16 (the others: float32)"}
 ROWS = 60_000
 BEGIN, END = "<!-- measured by tests/benchmarks/run.py -->", "<!-- until here -->"
 
@@ -46,22 +47,22 @@ def installed(peer: str) -> bool:
 
 @dataclass(frozen=True)
 class Work:
-    """One network at one batch size, on the images or on their negatives, which hardly have a zero."""
+    """One network at one batch size, as it is or in variants: on negatives, which hardly have a zero; of bfloat16."""
 
     sizes: list[int]
     batch: int
-    negative: bool = False
+    variants: tuple[str, ...] = ()
 
     @staticmethod
     def parse(text: str) -> Work:
-        sizes, batch, *negative = text.split(":")
-        if negative not in ([], ["negative"]):
+        sizes, batch, *variants = text.split(":")
+        if not set(variants) <= set(VARIANTS):
             raise argparse.ArgumentTypeError(f"{text!r} is not like 784-512-10:128 or 784-512-10:128:negative")
-        return Work([int(n) for n in sizes.split("-")], int(batch), bool(negative))
+        return Work([int(n) for n in sizes.split("-")], int(batch), tuple(variants))
 
     def __str__(self) -> str:
         rows = "all rows at once" if self.batch >= ROWS else f"batch {self.batch}"
-        return f"{'-'.join(map(str, self.sizes))}, {rows}" + (", images in negative" if self.negative else "")
+        return ", ".join(["-".join(map(str, self.sizes)), rows, *(VARIANTS[variant] for variant in self.variants)])
 
     @property
     def operations(self) -> int:
@@ -74,7 +75,7 @@ def measure(peer: str, work: Work, epochs: int) -> tuple[list[float], dict[str, 
     """Seconds of each epoch but the first, and what is said at the end; all in a process of its own."""
     command = [sys.executable, str(Path(__file__).with_name("peers.py")), peer, "--batch", str(work.batch)]
     command += ["--hidden", *map(str, work.sizes[1:-1]), "--epochs", str(epochs)]
-    command += ["--negative"] * work.negative
+    command += [f"--{variant}" for variant in work.variants]
     output = subprocess.run(command, capture_output=True, text=True, check=True).stdout
     lines = [json.loads(line) for line in output.splitlines() if line.startswith("{")]
     return [line["seconds"] for line in lines[1:-1]], lines[-1]
@@ -121,7 +122,7 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__.split("\n")[0])
     parser.add_argument("--peers", nargs="+", default=["symgrad", "jax", "torch"], choices=NEEDS)
     parser.add_argument("--work", nargs="+", type=Work.parse, default=[Work.parse(w) for w in WORK],
-                        metavar="784-512-10:128[:negative]", help="sizes, batch size")  # fmt: skip
+                        metavar="784-512-10:128[:negative|:bfloat16]", help="sizes, batch size, variants")  # fmt: skip
     parser.add_argument("--epochs", type=int, default=6)
     parser.add_argument("--rounds", type=int, default=3)
     parser.add_argument("--write", metavar="FILE", type=Path)
@@ -166,6 +167,9 @@ def dense(table: Table, work: Work, options: argparse.Namespace) -> dict[str, li
     if seconds.get("symgrad"):
         remark = f" ({work.operations / statistics.median(seconds['symgrad']) / 1e9 / peak:.0%} of peak)"
     table.row(f"{work}: s an epoch", seconds, remark=remark)
+    if "bfloat16" in work.variants:
+        accuracies = (f"{statistics.median(facts['accuracy'] for facts in said[peer]):.4f}" for peer in table.peers)
+        table.say(f"| the same: accuracy on the test images after {options.epochs} epochs | {' | '.join(accuracies)} |")
     return said
 
 
