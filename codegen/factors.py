@@ -31,10 +31,6 @@ class Single:
         """How many elements a depth of so many factors takes."""
         return depth
 
-    def whole(self, builder: ir.IRBuilder, depth: ir.Value) -> ir.Value:
-        """A depth, raised until it ends with a whole element."""
-        return depth
-
     def multiply_add(self, builder: ir.IRBuilder, first: ir.Value, second: ir.Value, total: ir.Value) -> ir.Value:
         """What one element of each operand adds to a sum."""
         return self.vector.multiply_add(builder, first, second, total, self.has_fma)
@@ -58,9 +54,6 @@ class Pairs(Single):
 
     def elements(self, builder: ir.IRBuilder, depth: ir.Value) -> ir.Value:
         return ceiling_division(builder, depth, number(2))
-
-    def whole(self, builder: ir.IRBuilder, depth: ir.Value) -> ir.Value:
-        return builder.mul(self.elements(builder, depth), number(2))
 
     def multiply_add(self, builder: ir.IRBuilder, first: ir.Value, second: ir.Value, total: ir.Value) -> ir.Value:
         if self.native:

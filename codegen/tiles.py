@@ -239,7 +239,7 @@ class Product:
         most = builder.select(several, builder.add(depth, number(1)), number(DEPTH_BLOCK * self.factors.each))
         needed = emit.ceiling_division(builder, depth, most)
         blocks = builder.select(builder.icmp_signed(">", needed, zero), needed, number(1))
-        size = self.factors.whole(builder, emit.ceiling_division(builder, depth, blocks))
+        size = emit.ceiling_division(builder, depth, blocks)
         pack_a, pack_b = self.emit_choice(builder, function.args)
         with loop(builder, zero, columns, wide) as column, loop(builder, zero, blocks, number(1)) as block:
             k = builder.mul(block, size)

@@ -99,6 +99,51 @@ def test_products_agree_with_numpy_and_stay_inside_their_arrays(products, dtype)
         assert (guarded == 7).all(), (rows, columns, depth)
 
 
+GUARDED = """
+import ctypes, itertools, mmap, sys
+import numpy as np
+sys.path.insert(0, {folder!r})
+from test_tiles import DTYPES, MATMUL, SIZES, STORED, WORK, native, targets, tiles
+
+libc, page = ctypes.CDLL(None, use_errno=True), mmap.PAGESIZE
+kept = []
+
+def guarded(at_end, count, item):
+    "Memory for so many entries with pages around that nobody may touch."
+    room = -(-max(1, count * item) // page) * page
+    memory = mmap.mmap(-1, room + 2 * page)
+    start = ctypes.addressof(ctypes.c_char.from_buffer(memory))
+    for guard in (start, start + page + room):
+        assert libc.mprotect(ctypes.c_void_p(guard), ctypes.c_size_t(page), 0) == 0
+    kept.append(memory)
+    return start + page + (room - count * item if at_end else 0)
+
+random = np.random.default_rng(16)
+for target, dtype in itertools.product(targets(), DTYPES):
+    library = native.link(native.build(dtype, target), native.SYMBOLS[dtype])
+    multiply, item = MATMUL(library.addresses[tiles.symbol(dtype)]), np.dtype(STORED[dtype]).itemsize
+    for _ in range(60):
+        rows, columns, depth = (int(size) for size in random.choice(SIZES, 3))
+        ends = random.integers(2, size=3)
+        a, b, c = (guarded(*w, item) for w in zip(ends, (2 * rows * depth, 2 * depth * columns, rows * columns)))
+        a_strides = [(2 * depth, 1), (1, 2 * rows), (2 * depth, 2), (2, 2 * rows)][random.integers(4)]
+        b_strides = [(2 * columns, 1), (1, 2 * depth), (2 * columns, 2), (2, 2 * depth)][random.integers(4)]
+        if ends[0]:  # the last entry of all lies before the guard
+            a += item * (2 * rows * depth - 1 - (rows - 1) * a_strides[0] - (depth - 1) * a_strides[1])
+        if ends[1]:
+            b += item * (2 * depth * columns - 1 - (depth - 1) * b_strides[0] - (columns - 1) * b_strides[1])
+        print(dtype, rows, columns, depth, a_strides, b_strides, ends, flush=True)
+        multiply(a, *a_strides, b, *b_strides, c, columns, rows, columns, depth, 1, 0, 0, 0, WORK.ctypes.data)
+"""
+
+
+@pytest.mark.skipif(os.name != "posix", reason="guard pages by mprotect")
+def test_nothing_outside_the_matrices_is_touched():
+    code = GUARDED.format(folder=os.path.dirname(__file__))
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, timeout=300)
+    assert done.returncode == 0, (done.stdout[-200:], done.stderr[-2000:])
+
+
 def with_zeros(random, a):
     """A copy in which rectangles, columns and all but a few entries are zero, one or the other."""
     a = a.copy(order="K")
@@ -218,6 +263,8 @@ def test_bfloat16_is_the_nearest_with_ties_to_even(products):
     halves = near * (1 + 2.0 ** (random.integers(-9, -7, 4000) - np.log2(near / 2.0 ** np.floor(np.log2(near)))))
     given = np.concatenate([near, halves, -halves, [0.0, np.inf, -np.inf, np.nan, 3.4e38, 3.389e38]]).astype("f4")
     given = np.concatenate([given, np.nextafter(given, np.float32(0)), np.nextafter(given, np.float32(np.inf))])
+    odd = np.array([0x7F800001, 0xFFFFFFFF, 0x7FFFFFFF, 0x7FC00000], np.uint32).view("f4")  # NaN of every kind
+    given = np.concatenate([given, odd])
     given = given[~((given != 0) & (abs(given) < 2.0**-120))]  # a processor may flush what is denormal
     want = nearest(given)
     apart = np.zeros((given.size, 3), "f4")
@@ -233,7 +280,8 @@ def test_bfloat16_is_the_nearest_with_ties_to_even(products):
 
 def nearest(values):
     """Rounded to 8 bits of mantissa by float64 arithmetic, in which every step is exact; overflows as IEEE 754 has it."""
-    mantissa, exponent = np.frexp(values.astype(float))
+    with np.errstate(invalid="ignore"):  # a NaN that signals
+        mantissa, exponent = np.frexp(values.astype(float))
     found = np.ldexp(np.round(mantissa * 256) / 256, exponent)
     return np.where(abs(found) >= 2.0**128, np.copysign(np.inf, found), found).astype("f4")
 
