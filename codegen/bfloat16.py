@@ -33,34 +33,22 @@ class PairedPanels(Panels):
         """
         function, builder = define(self.module, f"{self.prefix}transpose", VOID, self.transposing())
         source, source_col, target, target_row, rows, columns = function.args
-        lanes, one, span = self.vector.lanes, number(1), number(2 * self.vector.lanes)
-        last, zero = builder.sub(columns, one), number(0)
-        whole = builder.mul(builder.sdiv(rows, span), span)
+        lanes, one, last = self.vector.lanes, number(1), builder.sub(columns, number(1))
         pairs = ceiling_division(builder, rows, number(2))
-        with loop(builder, zero, columns, number(lanes)) as j:
-            starts = [
-                element(builder, source, (minimum(builder, builder.add(j, number(lane)), last), source_col))
-                for lane in range(lanes)
-            ]
-
-            def square(row: ir.Value, load: Callable[[ir.Value, int], ir.Value]) -> list[ir.Value]:
-                halves = [(builder.gep(start, [row]), i * lanes) for start in starts for i in (0, 1)]
-                parts = [load(builder.gep(start, [number(first)]), first) for start, first in halves]
-                found = [self.factors.neighbours(builder, *parts[i : i + 2]) for i in range(0, len(parts), 2)]
-                return self.vector.transpose(builder, found)
-
-            with loop(builder, zero, whole, span) as row:
-                for lane, value in enumerate(square(row, lambda place, _: self.vector.load(builder, place))):
-                    goal = builder.add(builder.sdiv(row, number(2)), number(lane))
-                    self.vector.store(builder, value, element(builder, target, (goal, target_row), (j, one)))
-            with builder.if_then(builder.icmp_signed("<", whole, rows)):
-                left = builder.sub(rows, whole)
-                masks = {f: self.vector.first_lanes(builder, builder.sub(left, number(f))) for f in (0, lanes)}
-                partial = square(whole, lambda place, first: self.vector.load_masked(builder, place, masks[first]))
-                for lane, value in enumerate(partial):
-                    goal = builder.add(builder.sdiv(whole, number(2)), number(lane))
-                    with builder.if_then(builder.icmp_signed("<", goal, pairs)):
-                        self.vector.store(builder, value, element(builder, target, (goal, target_row), (j, one)))
+        zero, wide, deep = number(0), number(lanes), number(2 * lanes)
+        with loop(builder, zero, columns, wide) as j, loop(builder, zero, rows, deep) as row:
+            left = builder.sub(rows, row)
+            halves = [(number(n), self.vector.first_lanes(builder, builder.sub(left, number(n)))) for n in (0, lanes)]
+            square = []
+            for lane in range(lanes):
+                column = minimum(builder, builder.add(j, number(lane)), last)
+                here = element(builder, source, (row, one), (column, source_col))
+                parts = [self.vector.load_masked(builder, builder.gep(here, [n]), mask) for n, mask in halves]
+                square.append(self.factors.neighbours(builder, *parts))
+            for lane, value in enumerate(self.vector.transpose(builder, square)):
+                pair = builder.add(builder.sdiv(row, number(2)), number(lane))
+                with builder.if_then(builder.icmp_signed("<", pair, pairs)):
+                    self.vector.store(builder, value, element(builder, target, (pair, target_row), (j, one)))
         builder.ret_void()
         return function
 
@@ -71,52 +59,46 @@ class PairedPanels(Panels):
         """
         function, builder = define(self.module, f"{self.prefix}pack", VOID, self.packing())
         source, source_row, source_col, target, target_row, rows, columns = function.args
-        one, lanes = number(1), number(self.vector.lanes)
+        zero, one, lanes = number(0), number(1), number(self.vector.lanes)
         with builder.if_then(builder.icmp_signed("==", source_row, one)):
             builder.call(self.transpose, [source, source_col, target, target_row, rows, columns])
             builder.ret_void()
         whole = builder.mul(builder.sdiv(columns, lanes), lanes)
         mask = self.vector.first_lanes(builder, builder.sub(columns, whole))
 
-        def start(row: ir.Value) -> ir.Value:
-            return element(builder, source, (row, source_row))
+        def place(row: ir.Value, column: ir.Value) -> ir.Value:
+            return element(builder, source, (row, source_row), (column, source_col))
 
-        def scattered(j: ir.Value) -> Loader:
-            last = builder.sub(columns, one)
-            places = [minimum(builder, builder.add(j, number(lane)), last) for lane in range(self.vector.lanes)]
-            offsets = [builder.mul(place, source_col) for place in places]
+        def scattered(row: ir.Value, j: ir.Value) -> ir.Value:
+            vector, last = ir.Constant(self.vector.type, ir.Undefined), builder.sub(columns, one)
+            for lane in range(self.vector.lanes):
+                column = minimum(builder, builder.add(j, number(lane)), last)
+                vector = builder.insert_element(vector, builder.load(place(row, column)), number(lane))
+            return vector
 
-            def load(row: ir.Value) -> ir.Value:
-                vector, here = ir.Constant(self.vector.type, ir.Undefined), start(row)
-                for lane, offset in enumerate(offsets):
-                    vector = builder.insert_element(vector, builder.load(builder.gep(here, [offset])), number(lane))
-                return vector
-
-            return load
-
-        with loop(builder, number(0), ceiling_division(builder, rows, number(2)), one) as pair:
+        with loop(builder, zero, ceiling_division(builder, rows, number(2)), one) as pair:
             goal = element(builder, target, (pair, target_row))
-            with builder.if_else(builder.icmp_signed("==", source_col, one)) as (together, apart):
-                with together:
-                    with loop(builder, number(0), whole, lanes) as j:
-                        self.join(builder, lambda row: self.vector.load(builder, builder.gep(start(row), [j])),
-                                  pair, rows, builder.gep(goal, [j]))  # fmt: skip
+            with builder.if_else(builder.icmp_signed("==", source_col, one)) as (side_by_side, apart):
+                with side_by_side:
+                    with loop(builder, zero, whole, lanes) as j:
+                        self.join(builder, lambda row: self.vector.load(builder, place(row, j)), pair, rows, goal, j)
                     with builder.if_then(builder.icmp_signed("<", whole, columns)):
-                        self.join(builder, lambda row: self.vector.load_masked(
-                            builder, builder.gep(start(row), [whole]), mask), pair, rows, builder.gep(goal, [whole])
-                        )  # fmt: skip
-                with apart, loop(builder, number(0), columns, lanes) as j:
-                    self.join(builder, scattered(j), pair, rows, builder.gep(goal, [j]))
+                        self.join(builder, lambda row: self.vector.load_masked(builder, place(row, whole), mask),
+                                  pair, rows, goal, whole)  # fmt: skip
+                with apart, loop(builder, zero, columns, lanes) as j:
+                    self.join(builder, lambda row: scattered(row, j), pair, rows, goal, j)
         builder.ret_void()
         return function
 
-    def join(self, builder: ir.IRBuilder, load: Loader, pair: ir.Value, rows: ir.Value, goal: ir.Value) -> None:
-        """One vector of the pairs of two rows; there may be no second row."""
+    def join(
+        self, builder: ir.IRBuilder, load: Loader, pair: ir.Value, rows: ir.Value, goal: ir.Value, column: ir.Value
+    ) -> None:
+        """One vector of the pairs of two rows, to a column of a row of pairs; there may be no second row."""
         first = builder.mul(pair, number(2))
         second = builder.add(first, number(1))
         there = builder.icmp_signed("<", second, rows)
         value = builder.select(there, load(builder.select(there, second, first)), self.vector.zero)
-        self.vector.store(builder, self.factors.paired(builder, load(first), value), goal)
+        self.vector.store(builder, self.factors.paired(builder, load(first), value), builder.gep(goal, [column]))
 
 
 class PairedProduct(Product):

@@ -182,8 +182,8 @@ def test_the_command_line_trains_resumes_and_shows(tmp_path):
     fixed = symgrad("train", "mnist-mlp", "--resume", "run", "--precision", "float32", cwd=tmp_path)
     assert fixed.returncode != 0 and "--precision is fixed by the checkpoint" in fixed.stderr
     assert symgrad("evaluate", "run", "--limit", 500, cwd=tmp_path).returncode == 0
-    source = symgrad("source", "mnist-mlp", "--precision", "bfloat16", cwd=tmp_path)
-    assert "matmul_bfloat16(" in source.stdout
+    source = json.loads(symgrad("source", "mnist-mlp", "--precision", "bfloat16", "--json", cwd=tmp_path).stdout)
+    assert (source["dtype"], source["precision"]) == ("float32", "bfloat16") and "matmul_bfloat16(" in source["source"]
     shown = symgrad("profile", "mnist-mlp", "--precision", "bfloat16", "--batch-size", 32, cwd=tmp_path)
     assert "with nothing but bfloat16 multiply-adds" in shown.stdout, shown.stderr
 

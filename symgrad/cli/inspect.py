@@ -8,11 +8,14 @@ import math
 import sys
 import textwrap
 from collections.abc import Sequence
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from symgrad.cli import find
 from symgrad.expression.node import topological
 from symgrad.expression.ops import Leaf, Named, Parameter
+
+if TYPE_CHECKING:
+    from symgrad.training.model import Model
 
 
 def show_json(value: Any) -> None:
@@ -39,13 +42,18 @@ def summary_command(name: str, parameters: Sequence[str], as_json: bool) -> None
     show_json({"model": model.name, "nodes": rows, "parameters": model.parameter_count})
 
 
+def numbers(model: Model) -> dict[str, str]:
+    """What a model computes with."""
+    return {"dtype": model.training.dtype, "precision": model.training.factors}
+
+
 def source_command(name: str, parameters: Sequence[str], as_json: bool, **changes: Any) -> None:
     """The generated module, with other settings of training when given."""
     model = find.find_model(name, parameters)
     model.compile(**changes)
     text = model.source_text()
     if as_json:
-        show_json({"model": model.name, "dtype": model.training.dtype, "source": text})
+        show_json({"model": model.name, **numbers(model), "source": text})
     else:
         print(text, end="")
 
@@ -62,7 +70,7 @@ def profile_command(
     model.compile(batch_size=find.step_rows(batch, len(dataset.x_train)), **changes)
     found = profile(model, dataset.x_train, dataset.y_train)
     if as_json:
-        show_json({"model": model.name, **dataclasses.asdict(found)})
+        show_json({"model": model.name, **numbers(model), **dataclasses.asdict(found)})
         return
     print(f"{'µs':>9} {'share':>6} {'GFLOP/s':>8} {'of peak':>7} {'bytes':>11}  formula")
     for row in found.rows:

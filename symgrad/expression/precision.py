@@ -16,7 +16,7 @@ def precision_of(dtype: str, precision: str | None) -> str:
     ('bfloat16', 'float64')
     """
     chosen = dtype if precision is None else precision
-    if chosen not in STORED:
+    if chosen not in list(STORED):  # it may be anything: a model file had it
         raise ConfigurationError(f"precision is one of {', '.join(STORED)}, not {precision!r}")
     if STORED[chosen] != dtype:
         raise ConfigurationError(f"precision {chosen} goes with dtype {STORED[chosen]}, not with {dtype}")

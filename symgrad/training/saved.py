@@ -142,6 +142,11 @@ def _printable(value: Any, name: str, path: Path) -> str:
     return value
 
 
+def _damaged(path: Path, record: str, error: Exception) -> ModelError:
+    """What is wrong with a record, in a few lines whatever it holds."""
+    return ModelError(f"{path}: the {record} record is damaged: {str(error)[:LONGEST_TEXT // 2]}")
+
+
 def _metrics(names: Sequence[Any], path: Path) -> list[str]:
     """Names of metrics; they become names in generated source."""
     good = all(isinstance(n, str) and n.isidentifier() and n.isascii() and len(n) <= LONGEST_TEXT for n in names)
@@ -194,7 +199,7 @@ def _training(record: Mapping[str, Any], path: Path) -> Training:
             record.get("clip_value"), record.get("clip_norm"), record.get("precision"),
         )  # fmt: skip
     except (KeyError, TypeError, ValueError, AttributeError, SymgradError) as error:
-        raise ModelError(f"{path}: the training record is damaged: {error}") from None
+        raise _damaged(path, "training", error) from None
 
 
 def load_progress(path: Path) -> tuple[Model, Progress, Document]:
@@ -205,7 +210,7 @@ def load_progress(path: Path) -> tuple[Model, Progress, Document]:
     try:
         progress = _progress(record, model)
     except (KeyError, TypeError, ValueError, AttributeError) as error:
-        raise ModelError(f"{path}: the progress record is damaged: {error}") from None
+        raise _damaged(path, "progress", error) from None
     best = {name: tensors[f"best.{name}"] for name in model.weights if f"best.{name}" in tensors}
     if best:
         if {n: a.shape for n, a in best.items()} != {n: w.shape for n, w in model.weights.items()}:
