@@ -2,14 +2,15 @@
 
 One function for each height and vector count; the depth is a loop over those k that `which` lists (`depth` many), of
 `runs` runs that may lie apart. With each k goes a request for two addresses, `ahead` and `ahead_more` further, which
-advance by `ahead_step`: what is needed later is fetched meanwhile. A tile that is not `listed` takes all k below the
-depth. This module must not know about blocks and panels.
+advance by `ahead_step`: what is needed later is fetched meanwhile, where the host asks ahead. A tile that is not
+`listed` takes all k below the depth. This module must not know about blocks and panels.
 """
 
 from llvmlite import ir  # type: ignore[import-untyped]
 
 from symgrad.codegen.emit import BIT, I32, I64, VOID, define, element, end_loop, number, prefetch
 from symgrad.codegen.factors import Single
+from symgrad.codegen.host import Host
 
 
 def best_steps(tallest: int, vectors: int) -> list[int]:
@@ -34,9 +35,10 @@ class RegisterTile:
     """Emits one tile function, of the parameters below: strides count elements."""
 
     def __init__(
-        self, module: ir.Module, factors: Single, height: int, vectors: int, name: str, listed: bool = True
+        self, module: ir.Module, host: Host, factors: Single, height: int, vectors: int, name: str, listed: bool = True
     ) -> None:
         self.factors, self.height, self.vectors, self.listed = factors, height, vectors, listed
+        self.asks_ahead = host.asks_ahead
         self.vector = vector = factors.vector
         pointer = vector.scalar.as_pointer()
         parameters = [("a", pointer), ("a_row", I64), ("a_col", I64), ("b", pointer), ("b_row", I64)]
@@ -98,9 +100,10 @@ class RegisterTile:
         builder.position_at_end(body)
         taken = builder.phi(I64, "taken")
         a_offset, b_offset, *totals = phis = [builder.phi(value.type) for value in (*first, *start)]
-        wanted = element(builder, ahead, (taken, ahead_step))
-        prefetch(builder, wanted)
-        prefetch(builder, element(builder, wanted, (ahead_more, number(1))))
+        if self.asks_ahead:
+            wanted = element(builder, ahead, (taken, ahead_step))
+            prefetch(builder, wanted)
+            prefetch(builder, element(builder, wanted, (ahead_more, number(1))))
         a_values = [builder.load(builder.gep(row, [a_offset])) for row in rows]
         updated = self.multiply(a_values, builder.gep(b, [b_offset]), totals)
         # One round ahead: LLVM's order of instructions would otherwise wait for the offsets with registers full.

@@ -63,7 +63,7 @@ class Product:
         self.zeros = Zeros(module, self.factors, host.tile, self.prefix, RUNS + 1)
         self.tiles = {
             (height, count): RegisterTile(
-                module, self.factors, height, count, f"{self.prefix}tile_{height}x{count}"
+                module, host, self.factors, height, count, f"{self.prefix}tile_{height}x{count}"
             ).function
             for height in self.heights
             for count in sorted({1, self.vectors})
@@ -71,7 +71,7 @@ class Product:
         # One row alone streams B: read far along its rows, with a register for each vector of the result.
         self.wide = max(self.vectors, host.registers // 2)
         name = f"{self.prefix}tile_1x{self.wide}"
-        self.streaming = RegisterTile(module, self.factors, 1, self.wide, name, listed=False).function
+        self.streaming = RegisterTile(module, host, self.factors, 1, self.wide, name, listed=False).function
         self.choose = self.define_choose()
         self.strip = self.define_strip()
         self.block = self.define_block()
