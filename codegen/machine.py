@@ -19,7 +19,7 @@ from symgrad.codegen.background import awaited
 from symgrad.codegen.factors import factors_of
 from symgrad.codegen.host import host, usable_cores
 from symgrad.codegen.liveness import Life, arranged
-from symgrad.codegen.multiply import BLOCK
+from symgrad.codegen.multiply import block_entries
 from symgrad.codegen.pool import Pool, interrupts_held
 from symgrad.codegen.program import PAGE, Assembled, dtype_of, grain
 from symgrad.codegen.runtime import share
@@ -97,9 +97,8 @@ class Machine:
         """Addresses of each thread's scratch: for the tiles, and for rows of fused products."""
         if threads not in self._own:
             real = np.dtype(self.assembled.program.real)
-            width = max(self.assembled.block, default=0)
             work = apart(threads, tiles.WORK_BYTES // real.itemsize, real)
-            block = apart(threads, BLOCK * width, real)
+            block = apart(threads, block_entries(max(self.assembled.block, default=0)), real)
             places = [(work[t].ctypes.data, block[t].ctypes.data) for t in range(threads)]
             self._own.setdefault(threads, ([work, block], places))  # the first of two callers wins: addresses stay good
         return self._own[threads][1]

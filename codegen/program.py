@@ -49,7 +49,7 @@ class Assembled:
     scalars: tuple[str, ...] = ()  # outputs kept for every step of a training kernel
     rows: tuple[str, ...] = ()  # outputs kept for every row of a training kernel
     computes: dict[str, list[list[Lowered]]] = field(default_factory=dict)  # what each block is called for, by its name
-    block: tuple[int, ...] = field(default=())  # widths of fused products: each thread needs BLOCK rows of the widest
+    block: tuple[int, ...] = field(default=())  # widths of fused products: each thread has room for the widest
 
 
 def dtype_of(node: Expr, real: str) -> str:

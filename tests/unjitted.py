@@ -3,7 +3,7 @@
 import numpy as np
 
 from symgrad.codegen import tiles
-from symgrad.codegen.multiply import BLOCK
+from symgrad.codegen.multiply import block_entries
 from symgrad.codegen.runtime import namespace
 
 
@@ -12,11 +12,10 @@ def call(kernel, arrays):
     machine = kernel._machine
 
     def run(values, threads):
-        width = max(machine.assembled.block, default=0)
         real = machine.assembled.program.real
         own = {
             "work": np.empty(tiles.WORK_BYTES // np.dtype(real).itemsize, real),
-            "block": np.full(BLOCK * width + 1, np.nan, real),
+            "block": np.full(block_entries(max(machine.assembled.block, default=0)) + 1, np.nan, real),
             "meeting": np.zeros(64, np.int64),
         }
         for name, array in values.items():
