@@ -1,6 +1,7 @@
 """Kernels: shapes on and off every tile, layouts, kinds of output, free batch size, and what a wrong call says."""
 
 import os
+import re
 import threading
 
 import numpy as np
@@ -11,6 +12,7 @@ from error_bound import scales
 import symgrad as sg
 from symgrad.codegen.flatten import flattened
 from symgrad.codegen.loops import Loop, Store, lines
+from symgrad.codegen.multiply import BLOCK, FEWER
 from symgrad.expression import ops
 from symgrad.expression.node import leaves, make
 from symgrad.interpreter import evaluate_all
@@ -96,6 +98,19 @@ def network():
 def test_the_batch_size_is_free(network, batch):
     kernel, expressions, arrays = network
     same(kernel, expressions, {**arrays, "x": random((batch, 20)), "y": np.arange(batch) % 5})
+
+
+@pytest.mark.parametrize(("width", "step"), [(33, 168), (256, 168), (257, 56), (300, 56)])
+def test_products_that_are_used_block_by_block(width, step):
+    """Rows around a block's, results around the widest that have so many; unjitted, every index is checked."""
+    a, b, c = sg.variable("a", ("N", 6)), sg.parameter("b", (6, width)), sg.variable("c", ("N", width))
+    expression = sg.where(c > 0, a @ b, sg.constant(0.5)) * c
+    kernel = sg.compile([expression], dtype="float64")
+    assert re.search(rf"range\(\w+, \w+, {step}\)", kernel.source)
+    for rows in (1, FEWER - 1, FEWER + 1, BLOCK - 1, BLOCK, BLOCK + 1, 2 * BLOCK + 3):
+        given = {"a": random((rows, 6)), "b": random((6, width)), "c": random((rows, width))}
+        same(kernel, [expression], given, threads=(1, 2, 3))
+        np.testing.assert_allclose(unjitted.call(kernel, given)[0], sg.evaluate(expression, given), rtol=1e-12, atol=1e-14)
 
 
 def test_the_same_bits_twice(network):
