@@ -1,5 +1,6 @@
 """Random expressions, larger than those of `test_graph_properties`, and compiled: gradients of order 1 and 2 against
-differences, kernels and generated source against the interpreter. 100 of them; 500 with `--rigorous`.
+differences, kernels and generated source against the interpreter. 100 of them, half of them compiled, because that is a
+quarter of the time of all tests; 500 with `--rigorous`.
 
 The scale of a comparison is the sum of absolute terms (`error_bound`), so that cancellation is not taken for a fault.
 """
@@ -24,13 +25,16 @@ from symgrad.expression.node import topological, users
 from symgrad.expression.scalars import TABLE
 from symgrad.interpreter import evaluate_all
 
-NUMBERS = range(100)
-MORE = range(100, 500)  # with --rigorous
+NUMBERS, COMPILED = range(100), range(50)
+ALL = range(500)  # with --rigorous
 DRAWN = range(200)  # enough that every op comes often
 SMALL = 3000  # entries in all nodes together up to which the unjitted source is quick
-each = pytest.mark.parametrize(
-    "number", [*NUMBERS, *(pytest.param(number, marks=pytest.mark.rigorous) for number in MORE)]
-)
+
+
+def each(usual):
+    """All numbers, those that are not usual with --rigorous."""
+    more = (pytest.param(number, marks=pytest.mark.rigorous) for number in ALL[len(usual) :])
+    return pytest.mark.parametrize("number", [*usual, *more])
 
 
 @functools.cache
@@ -58,7 +62,7 @@ def compiled(kernel_cache, request):
     """All kernels, compiled by as many processes as there are processors: Numba is what takes the time here."""
     spawn = multiprocessing.get_context("spawn")
     with ProcessPoolExecutor(len(os.sched_getaffinity(0)), mp_context=spawn) as processes:
-        wanted = [*NUMBERS, *(MORE if request.config.getoption("--rigorous") else ())]
+        wanted = ALL if request.config.getoption("--rigorous") else COMPILED
         list(processes.map(compile_into_cache, wanted, chunksize=4))
 
 
@@ -91,7 +95,7 @@ def test_the_same_number_gives_the_same_expression():
     assert all(np.array_equal(first.arrays[name], again.arrays[name]) for name in first.arrays)
 
 
-@each
+@each(NUMBERS)
 def test_gradients_of_order_one_and_two_against_differences(number):
     sample = random_expressions.make(number)
     _, _, values, simple_values, scale, _ = derived(number)
@@ -110,7 +114,7 @@ def test_gradients_of_order_one_and_two_against_differences(number):
                 assert abs(measured - (second * direction).sum()) <= allowed, leaf.name
 
 
-@each
+@each(COMPILED)
 def test_kernel_against_interpreter(number, compiled):
     _, _, _, values, _, scale = derived(number)
     kernel, arrays = kernel_of(number)
@@ -126,7 +130,7 @@ def work(order, arrays):
     return sum(int(np.prod([ops.sizes.bind(s, names) for s in node.shape])) for node in order)
 
 
-@each
+@each(COMPILED)
 def test_source_unjitted_against_interpreter(number, compiled):
     written, simple, _, values, _, scale = derived(number)
     kernel, arrays = kernel_of(number)
