@@ -123,10 +123,11 @@ def describe(cpu: str, features: str, triple: str) -> Host:
     assembly = machine.emit_assembly(llvm.parse_assembly(PROBE))
     vector_bytes = 64 if "%zmm" in assembly else 32 if "%ymm" in assembly else 16
     # Older LLVM cannot put every such rounding into instructions, and ends the process over it.
-    rounding = machine.emit_assembly(llvm.parse_assembly(BFLOAT16)) if llvm.llvm_version_info >= (20,) else ""
+    asked = vector_bytes == 64 and llvm.llvm_version_info >= (20,)
+    has_bfloat16 = asked and "vcvtneps2bf16" in machine.emit_assembly(llvm.parse_assembly(BFLOAT16))
     many = vector_bytes == 64 or triple.startswith(("aarch64", "arm64"))
     # Without the instruction LLVM calls the C library's fmaf, which is exact and very slow.
-    has_fma, has_bfloat16 = re.search(r"\bfmaf\b", assembly) is None, vector_bytes == 64 and "vcvtneps2bf16" in rounding
+    has_fma = re.search(r"\bfmaf\b", assembly) is None
     return Host(cpu, features, triple, vector_bytes, 32 if many else 16, has_fma, has_bfloat16)
 
 

@@ -98,7 +98,7 @@ class Machine:
         if threads not in self._own:
             real = np.dtype(self.assembled.program.real)
             work = apart(threads, tiles.WORK_BYTES // real.itemsize, real)
-            block = apart(threads, block_entries(max(self.assembled.block, default=0)), real)
+            block = apart(threads, block_entries(self.assembled.block), real)
             places = [(work[t].ctypes.data, block[t].ctypes.data) for t in range(threads)]
             self._own.setdefault(threads, ([work, block], places))  # the first of two callers wins: addresses stay good
         return self._own[threads][1]

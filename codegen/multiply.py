@@ -197,8 +197,9 @@ def fused_product(builder: Builder, node: Expr) -> None:
     del builder.lowering.scratch[node]
 
 
-def block_entries(width: int) -> int:
-    """How many entries a thread needs for blocks of fused products at most so wide."""
+def block_entries(widths: Sequence[int]) -> int:
+    """How many entries a thread needs for blocks of fused products of these widths."""
+    width = max(widths, default=0)
     return max(BLOCK * min(width, WIDE), FEWER * width)
 
 

@@ -15,7 +15,7 @@ def call(kernel, arrays):
         real = machine.assembled.program.real
         own = {
             "work": np.empty(tiles.WORK_BYTES // np.dtype(real).itemsize, real),
-            "block": np.full(block_entries(max(machine.assembled.block, default=0)) + 1, np.nan, real),
+            "block": np.full(block_entries(machine.assembled.block) + 1, np.nan, real),
             "meeting": np.zeros(64, np.int64),
         }
         for name, array in values.items():

@@ -59,7 +59,7 @@ class Training:
     @property
     def factors(self) -> str:
         """What factors of matrix products are rounded to."""
-        return precision_of(self.dtype, self.precision)
+        return self.precision or self.dtype
 
     def changed(
         self,
